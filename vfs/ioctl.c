@@ -1,0 +1,283 @@
+/*
+ * ioctl(2): the commands that belong to the VFS (cf. do_vfs_ioctl() in fs/ioctl.c). FIOCLEX and
+ * FIONCLEX are not here: they change a descriptor and not a file.
+ */
+#include "vfs/ioctl.h"
+
+#include <fcntl.h>
+#include <linux/capability.h>
+#include <linux/fs.h>
+#include <sys/ioctl.h>
+#include <sys/stat.h>
+#include <sys/vfs.h>
+
+#include "sentry/base/err.h"
+#include "vfs/attr.h"
+#include "vfs/ctx.h"
+#include "vfs/dentry.h"
+#include "vfs/file.h"
+#include "vfs/inode.h"
+#include "vfs/perm.h"
+#include "vfs/superblock.h"
+
+#ifndef FIOQSIZE
+#define FIOQSIZE 0x5460
+#endif
+
+/* ---- access to the argument ---- */
+
+static const struct ioctl_mem_ops *mem_ops;
+
+void ioctl_set_mem_ops(const struct ioctl_mem_ops *ops)
+{
+	mem_ops = ops;
+}
+
+int ioctl_copy_in(const struct op_ctx *ctx, void *dst, uint64_t src_gva, size_t len)
+{
+	return mem_ops ? mem_ops->copy_in(ctx, dst, src_gva, len) : -EFAULT;
+}
+
+int ioctl_copy_out(const struct op_ctx *ctx, uint64_t dst_gva, const void *src, size_t len)
+{
+	return mem_ops ? mem_ops->copy_out(ctx, dst_gva, src, len) : -EFAULT;
+}
+
+static int put_int(const struct op_ctx *ctx, uint64_t arg, int value)
+{
+	return ioctl_copy_out(ctx, arg, &value, sizeof(value));
+}
+
+/* ---- modes of the open file ---- */
+
+static int ioctl_fionbio(const struct op_ctx *ctx, struct file *file, uint64_t arg)
+{
+	int on, err = ioctl_copy_in(ctx, &on, arg, sizeof(on));
+
+	if (err)
+		return err;
+	if (on)
+		atomic_fetch_or(&file->flags, O_NONBLOCK);
+	else
+		atomic_fetch_and(&file->flags, ~(unsigned)O_NONBLOCK);
+	return 0;
+}
+
+static int ioctl_fioasync(const struct op_ctx *ctx, struct file *file, uint64_t arg)
+{
+	int on, err = ioctl_copy_in(ctx, &on, arg, sizeof(on));
+	bool was = (atomic_load(&file->flags) & O_ASYNC) != 0;
+
+	if (err || was == (on != 0))
+		return err;
+	if (!file->op->fasync)
+		return -ENOTTY;
+	err = file->op->fasync(ctx, file, on != 0);
+	if (err)
+		return err;
+	if (on)
+		atomic_fetch_or(&file->flags, O_ASYNC);
+	else
+		atomic_fetch_and(&file->flags, ~(unsigned)O_ASYNC);
+	return 0;
+}
+
+/* ---- file attributes (chattr) ---- */
+
+static const struct {
+	unsigned flag, xflag;
+} attr_map[] = {
+	{ FS_IMMUTABLE_FL, FS_XFLAG_IMMUTABLE },
+	{ FS_APPEND_FL, FS_XFLAG_APPEND },
+	{ FS_SYNC_FL, FS_XFLAG_SYNC },
+	{ FS_NOATIME_FL, FS_XFLAG_NOATIME },
+	{ FS_NODUMP_FL, FS_XFLAG_NODUMP },
+	{ FS_DAX_FL, FS_XFLAG_DAX },
+	{ FS_PROJINHERIT_FL, FS_XFLAG_PROJINHERIT },
+};
+
+static unsigned to_xflags(unsigned flags)
+{
+	unsigned xflags = 0;
+	size_t n;
+
+	for (n = 0; n < sizeof(attr_map) / sizeof(attr_map[0]); n++)
+		if (flags & attr_map[n].flag)
+			xflags |= attr_map[n].xflag;
+	return xflags;
+}
+
+/* Flags that an xflags word cannot express stay as they are. */
+static unsigned from_xflags(unsigned xflags, unsigned flags)
+{
+	size_t n;
+
+	for (n = 0; n < sizeof(attr_map) / sizeof(attr_map[0]); n++) {
+		flags &= ~attr_map[n].flag;
+		if (xflags & attr_map[n].xflag)
+			flags |= attr_map[n].flag;
+	}
+	return flags;
+}
+
+static int attr_get(const struct op_ctx *ctx, struct file *file, unsigned *ret_flags)
+{
+	const struct inode_ops *op = file->inode->op;
+
+	return op && op->fileattr_get ? op->fileattr_get(ctx, file->path.dentry, ret_flags)
+				      : -ENOTTY;
+}
+
+/* cf. vfs_fileattr_set() and fileattr_set_prepare() */
+static int attr_set(const struct op_ctx *ctx, struct file *file, unsigned old, unsigned flags)
+{
+	const unsigned guarded = FS_IMMUTABLE_FL | FS_APPEND_FL;
+	struct inode *inode = file->inode;
+	int err;
+
+	if (!inode->op || !inode->op->fileattr_set)
+		return -ENOTTY;
+	if (!inode_owner_or_capable(ctx, inode))
+		return -EPERM;
+	if (((old ^ flags) & guarded) && !ctx_capable(ctx, CAP_LINUX_IMMUTABLE))
+		return -EPERM;
+	inode_lock(inode);
+	err = inode->op->fileattr_set(ctx, file->path.dentry, flags);
+	inode_unlock(inode);
+	return err;
+}
+
+static int writable_mount(const struct file *file)
+{
+	if (file->path.mnt &&
+	    (__atomic_load_n(&file->path.mnt->flags, __ATOMIC_RELAXED) & MNT_READONLY))
+		return -EROFS;
+	return file->inode->sb->flags & SB_RDONLY ? -EROFS : 0;
+}
+
+static int ioctl_setflags(const struct op_ctx *ctx, struct file *file, uint64_t arg)
+{
+	unsigned old, flags = 0;
+	int err = attr_get(ctx, file, &old);
+
+	if (!err)
+		err = ioctl_copy_in(ctx, &flags, arg, sizeof(flags));
+	if (!err)
+		err = writable_mount(file);
+	return err ? err : attr_set(ctx, file, old, flags);
+}
+
+static int ioctl_getflags(const struct op_ctx *ctx, struct file *file, uint64_t arg)
+{
+	unsigned flags;
+	int err = attr_get(ctx, file, &flags);
+
+	return err ? err : ioctl_copy_out(ctx, arg, &flags, sizeof(flags));
+}
+
+static int ioctl_fsgetxattr(const struct op_ctx *ctx, struct file *file, uint64_t arg)
+{
+	struct fsxattr fa = { 0 };
+	unsigned flags;
+	int err = attr_get(ctx, file, &flags);
+
+	if (err)
+		return err;
+	fa.fsx_xflags = to_xflags(flags);
+	return ioctl_copy_out(ctx, arg, &fa, sizeof(fa));
+}
+
+static int ioctl_fssetxattr(const struct op_ctx *ctx, struct file *file, uint64_t arg)
+{
+	struct fsxattr fa;
+	unsigned old;
+	int err = attr_get(ctx, file, &old);
+
+	if (!err)
+		err = ioctl_copy_in(ctx, &fa, arg, sizeof(fa));
+	if (!err)
+		err = writable_mount(file);
+	if (err)
+		return err;
+	/* Extent size hints and projects: no file system of ours has them. */
+	if (fa.fsx_extsize || fa.fsx_projid || fa.fsx_cowextsize)
+		return -EOPNOTSUPP;
+	return attr_set(ctx, file, old, from_xflags(fa.fsx_xflags, old));
+}
+
+/* ---- sizes ---- */
+
+/* Bytes between the position and the end of a regular file. */
+static int ioctl_fionread(const struct op_ctx *ctx, struct file *file, uint64_t arg)
+{
+	int64_t left = inode_size(file->inode) - __atomic_load_n(&file->pos, __ATOMIC_RELAXED);
+
+	return put_int(ctx, arg, (int)left);
+}
+
+/* Bytes that are allocated (cf. inode_get_bytes()). */
+static int ioctl_fioqsize(const struct op_ctx *ctx, struct file *file, uint64_t arg)
+{
+	struct kstat stat;
+	int64_t bytes;
+	int err;
+
+	if (!inode_is_dir(file->inode) && !inode_is_reg(file->inode) && !inode_is_lnk(file->inode))
+		return -ENOTTY;
+	err = vfs_getattr(ctx, &file->path, &stat, STATX_BASIC_STATS, 0);
+	if (err)
+		return err;
+	bytes = (int64_t)stat.blocks * 512;
+	return ioctl_copy_out(ctx, arg, &bytes, sizeof(bytes));
+}
+
+/* ---- the table ---- */
+
+/* -ENOTTY: not a command of the VFS on this file; the file is asked next. */
+static int do_vfs_ioctl(const struct op_ctx *ctx, struct file *file, unsigned cmd, uint64_t arg)
+{
+	switch (cmd) {
+	case FIONBIO:
+		return ioctl_fionbio(ctx, file, arg);
+	case FIOASYNC:
+		return ioctl_fioasync(ctx, file, arg);
+	case FIOQSIZE:
+		return ioctl_fioqsize(ctx, file, arg);
+	case FIGETBSZ:
+		/* Internal file systems have none (cf. the anon bdev check of Linux). */
+		if (file->inode->sb->blksize == 0)
+			return -EINVAL;
+		return put_int(ctx, arg, (int)file->inode->sb->blksize);
+	case FIONREAD:
+		return inode_is_reg(file->inode) ? ioctl_fionread(ctx, file, arg) : -ENOTTY;
+	case FS_IOC_GETFLAGS:
+		return ioctl_getflags(ctx, file, arg);
+	case FS_IOC_SETFLAGS:
+		return ioctl_setflags(ctx, file, arg);
+	case FS_IOC_FSGETXATTR:
+		return ioctl_fsgetxattr(ctx, file, arg);
+	case FS_IOC_FSSETXATTR:
+		return ioctl_fssetxattr(ctx, file, arg);
+	case FICLONE:
+	case FICLONERANGE:
+	case FIDEDUPERANGE:
+		return inode_is_dir(file->inode) ? -EISDIR : -EOPNOTSUPP;
+	case FIFREEZE:
+	case FITHAW:
+		return ctx_capable(ctx, CAP_SYS_ADMIN) ? -EOPNOTSUPP : -EPERM;
+	default:
+		return -ENOTTY;
+	}
+}
+
+long vfs_ioctl(const struct op_ctx *ctx, struct file *file, unsigned cmd, uint64_t arg)
+{
+	int err;
+
+	if (file->fmode & FMODE_PATH)
+		return -EBADF;
+	err = do_vfs_ioctl(ctx, file, cmd, arg);
+	if (err != -ENOTTY || !file->op->ioctl)
+		return err;
+	return file->op->ioctl(ctx, file, cmd, arg);
+}
