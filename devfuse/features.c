@@ -1,0 +1,142 @@
+/*
+ * What we speak of the FUSE protocol, in words. The opcodes and INIT flags come from their own
+ * tables; here stand the messages of the daemon's, the known differences from Linux, and which
+ * test proves an opcode.
+ */
+#include "devfuse/features.h"
+
+#include <stddef.h>
+
+#include "devfuse/opcode.h"
+#include "vfs/strbuf.h"
+
+#define OPCODES_PER_TEST 12
+
+/* tests/fuse/<file>.c -> the opcodes that it expects or answers; 0 ends a row. */
+static const struct {
+	const char *file;
+	uint16_t opcodes[OPCODES_PER_TEST];
+} tests[] = {
+	{ "lookup", { FUSE_LOOKUP, FUSE_FORGET, FUSE_BATCH_FORGET, FUSE_INTERRUPT } },
+	{ "attr", { FUSE_GETATTR, FUSE_SETATTR, FUSE_STATX, FUSE_ACCESS, FUSE_STATFS } },
+	{ "dirops",
+	  { FUSE_MKDIR, FUSE_MKNOD, FUSE_SYMLINK, FUSE_READLINK, FUSE_LINK, FUSE_UNLINK, FUSE_RMDIR,
+	    FUSE_RENAME, FUSE_RENAME2 } },
+	{ "open", { FUSE_OPEN, FUSE_CREATE, FUSE_FLUSH, FUSE_RELEASE } },
+	{ "read", { FUSE_READ } },
+	{ "write", { FUSE_WRITE } },
+	{ "readdir", { FUSE_OPENDIR, FUSE_READDIR, FUSE_READDIRPLUS, FUSE_RELEASEDIR } },
+	{ "file",
+	  { FUSE_FSYNC, FUSE_LSEEK, FUSE_FALLOCATE, FUSE_COPY_FILE_RANGE, FUSE_COPY_FILE_RANGE_64,
+	    FUSE_GETLK, FUSE_SETLK, FUSE_SETLKW, FUSE_IOCTL, FUSE_POLL } },
+	{ "xattr", { FUSE_GETXATTR, FUSE_SETXATTR, FUSE_LISTXATTR, FUSE_REMOVEXATTR } },
+	{ "notify", { FUSE_NOTIFY_REPLY } },
+	{ "cuse", { CUSE_INIT } },
+};
+
+/* Messages that the daemon starts (unique 0). */
+static const struct {
+	enum fuse_notify_code code;
+	const char *name, *support;
+} notifications[] = {
+	{ FUSE_NOTIFY_POLL, "POLL", "yes" },
+	{ FUSE_NOTIFY_INVAL_INODE, "INVAL_INODE", "yes" },
+	{ FUSE_NOTIFY_INVAL_ENTRY, "INVAL_ENTRY", "yes" },
+	{ FUSE_NOTIFY_STORE, "STORE", "yes" },
+	{ FUSE_NOTIFY_RETRIEVE, "RETRIEVE", "yes" },
+	{ FUSE_NOTIFY_DELETE, "DELETE", "yes" },
+	{ FUSE_NOTIFY_RESEND, "RESEND", "yes" },
+	{ FUSE_NOTIFY_INC_EPOCH, "INC_EPOCH", "yes" },
+	{ FUSE_NOTIFY_PRUNE, "PRUNE", "yes" },
+};
+
+/* What a daemon or a client may notice. */
+static const struct {
+	const char *subject, *difference;
+} differences[] = {
+	{ "killed client",
+	  "Intended: a client that is killed dies at once, also when the daemon has read its request "
+	  "and does not answer. Linux leaves it waiting. What the late answer brings (a lookup, an "
+	  "open file, a lock) is given back to the daemon." },
+	{ "writeback cache",
+	  "Dirty data is sent at fsync, close, umount, every 5 s, and when one file has 16 MiB of it; "
+	  "lseek(SEEK_DATA and SEEK_HOLE), SETATTR and an open with O_TRUNC send it first." },
+	{ "mmap",
+	  "The range is read from the daemon at mmap(2), not at the first touch; of 8 MiB and more "
+	  "only what LSEEK calls data. What a shared mapping has changed goes to the daemon at msync, "
+	  "fsync, close, every 5 s, and within 0.2 s after the last munmap; not at munmap itself. "
+	  "While a file is mapped from a descriptor open for writing, invalidations of its pages wait "
+	  "for the end of the mapping. A read-only mapping does not hold RELEASE back." },
+	{ "READ", "Readahead is part of the reader's own request; none is sent ahead in the background." },
+	{ "passthrough", "An open that is to be cached does not wait for direct writes under way "
+			 "(FOPEN_PARALLEL_DIRECT_WRITES); they drop what it has cached." },
+	{ "io_uring", "Not offered; requests travel by read(2) and write(2) of /dev/fuse." },
+	{ "splice", "splice(2) to and from /dev/fuse copies. A pipe with too little room for a message "
+		    "makes it fail with EINVAL, as a small buffer does, and nothing is lost; on Linux "
+		    "that request fails with EIO." },
+	{ "/dev/fuse", "O_ASYNC: several messages queued at once may give one SIGIO; it carries no "
+		       "siginfo of its own (F_SETSIG)." },
+	{ "client timeout", "Beyond Linux: with `fusebox run --fuse-timeout` a client that has waited so "
+			    "long gets ETIMEDOUT (but for a blocking lock); the daemon's late answer is "
+			    "undone as that of a killed client." },
+	{ "ACL", "POSIX_ACL is not offered; the daemon sees the xattrs system.posix_acl_* like others." },
+	{ "id mapping", "ALLOW_IDMAP is not offered: there are no id-mapped mounts." },
+	{ "security context", "There is no security module: the extension is sent without a label." },
+	{ "other kinds of mounts",
+	  "No fuseblk, no virtiofs (and so no DAX, SUBMOUNTS or MAP_ALIGNMENT)." },
+	{ "module parameters", "enable_uring and inval_wq do not exist: what they switch does not." },
+};
+
+const char *fuse_opcode_test(uint32_t opcode)
+{
+	for (size_t i = 0; i < sizeof(tests) / sizeof(tests[0]); i++)
+		for (size_t k = 0; k < OPCODES_PER_TEST && tests[i].opcodes[k]; k++)
+			if (tests[i].opcodes[k] == opcode)
+				return tests[i].file;
+	return NULL;
+}
+
+static void list_notifications(struct strbuf *out)
+{
+	for (size_t i = 0; i < sizeof(notifications) / sizeof(notifications[0]); i++)
+		strbuf_printf(out, "| %d | %s | %s |\n", (int)notifications[i].code,
+			      notifications[i].name, notifications[i].support);
+}
+
+static void list_differences(struct strbuf *out)
+{
+	for (size_t i = 0; i < sizeof(differences) / sizeof(differences[0]); i++)
+		strbuf_printf(out, "| %s | %s |\n", differences[i].subject,
+			      differences[i].difference);
+}
+
+void fuse_feature_list(struct strbuf *out)
+{
+	strbuf_printf(out,
+		      "# FUSE features\n\n"
+		      "Generated by `fusebox --list-fuse` from the tables in devfuse/. The protocol "
+		      "spoken is %d.%d.\n\n"
+		      "## Opcodes\n\n"
+		      "*since*: the minor that added it. *ENOSYS*: what the daemon's ENOSYS means: "
+		      "`passed on` to the\ncaller each time, or remembered and never asked again, with "
+		      "what callers get then. *test*: the file\nunder tests/fuse that scripts it; "
+		      "tests/unit/devfuse covers the queue that all of them share.\n\n"
+		      "| no. | name | since | sent | ENOSYS | test |\n"
+		      "|---|---|---|---|---|---|\n",
+		      FUSE_KERNEL_VERSION, FUSE_KERNEL_MINOR_VERSION);
+	fuse_opcode_list(out);
+	strbuf_puts(out, "\n## INIT flags\n\n"
+			 "*offered*: we set it in INIT. *honoured*: what the daemon answers changes what "
+			 "we do.\n\n"
+			 "| bit | name | offered | honoured |\n"
+			 "|---|---|---|---|\n");
+	fuse_init_flag_list(out);
+	strbuf_puts(out, "\n## Messages of the daemon's\n\n"
+			 "| code | name | taken |\n"
+			 "|---|---|---|\n");
+	list_notifications(out);
+	strbuf_puts(out, "\n## Differences from Linux, and limits\n\n"
+			 "| subject | what differs |\n"
+			 "|---|---|\n");
+	list_differences(out);
+}

@@ -1,0 +1,818 @@
+/* Validity, fills and the budget of the FUSE page caches; see cache.h. */
+#include "fusefs/cache.h"
+
+#include <fcntl.h>
+#include <linux/falloc.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/stat.h>
+#include <unistd.h>
+
+#include "sentry/base/err.h"
+#include "sentry/base/iter.h"
+
+#define PAGE	       PAGECACHE_PAGE
+#define DEFAULT_BUDGET (1ULL << 30)
+/*
+ * Pages that a bitmap may describe, and words of all bitmaps together: files beyond are not cached.
+ * Sizes and offsets are the daemon's word, and one byte stored far out costs all bits before it.
+ */
+#define MAX_PAGE  (1LL << 30)
+#define MAX_WORDS (1LL << 24) /* 128 MiB */
+
+static atomic_llong all_words;
+
+static struct {
+	struct fb_mutex lock; /* RANK_LEAF */
+	struct list_node lru; /* fuse_cache.lru_node, coldest first */
+	struct waitq reclaimed;
+	uint64_t pages, max_pages;
+} budget = {
+	FB_MUTEX_INIT(RANK_LEAF), LIST_INIT(budget.lru), WAITQ_INIT(budget.reclaimed), 0,
+	DEFAULT_BUDGET / PAGE,
+};
+
+void fuse_cache_set_budget(uint64_t bytes)
+{
+	fb_mutex_lock(&budget.lock);
+	budget.max_pages = bytes / PAGE;
+	fb_mutex_unlock(&budget.lock);
+}
+
+void fuse_cache_init(struct fuse_cache *cache)
+{
+	memset(cache, 0, sizeof(*cache));
+	fb_mutex_init(&cache->lock, RANK_ICACHE);
+	pagecache_init(&cache->data);
+	list_init(&cache->fills);
+	waitq_init(&cache->fill_done);
+	list_init(&cache->lru_node);
+	cache->probe = -1;
+}
+
+/* What it takes now, and to the warm end of the list. */
+static void budget_charge(struct fuse_cache *cache)
+{
+	int64_t pages = cache->nr_valid;
+
+	if (cache->sparse) {
+		int64_t stored = (int64_t)(pagecache_blocks(&cache->data) / (PAGE / 512));
+
+		pages = stored < pages ? stored : pages;
+	}
+	fb_mutex_lock(&budget.lock);
+	budget.pages += (uint64_t)(pages - cache->charged);
+	cache->charged = pages;
+	list_del(&cache->lru_node);
+	if (cache->nr_valid > 0 && cache->nr_dirty == 0 && !cache->mapped)
+		list_add_tail(&budget.lru, &cache->lru_node);
+	fb_mutex_unlock(&budget.lock);
+}
+
+void fuse_cache_destroy(struct fuse_cache *cache)
+{
+	fb_mutex_lock(&budget.lock);
+	while (cache->reclaiming)
+		(void)waitq_wait(&budget.reclaimed, 0, &budget.lock, WAIT_UNINTERRUPTIBLE,
+				 WAIT_FOREVER);
+	budget.pages -= (uint64_t)cache->charged;
+	list_del(&cache->lru_node);
+	fb_mutex_unlock(&budget.lock);
+	if (cache->probe >= 0)
+		(void)close(cache->probe);
+	page_sums_free(&cache->sums);
+	pagecache_destroy(&cache->data);
+	atomic_fetch_sub(&all_words, cache->valid_words);
+	free(cache->valid);
+	free(cache->dirty);
+	fb_mutex_destroy(&cache->lock);
+}
+
+/* --- the bitmap; cache->lock held --------------------------------------------------------- */
+
+static bool page_valid(const struct fuse_cache *cache, int64_t page)
+{
+	int64_t word = page / 64;
+
+	return word < cache->valid_words && (cache->valid[word] >> (page % 64) & 1);
+}
+
+static bool reserve_pages(struct fuse_cache *cache, int64_t end)
+{
+	int64_t words = (end + 63) / 64, want = cache->valid_words ? cache->valid_words : 1;
+	uint64_t *bits;
+
+	if (words <= cache->valid_words)
+		return true;
+	if (end > MAX_PAGE)
+		return false;
+	while (want < words)
+		want *= 2;
+	if (atomic_fetch_add(&all_words, want - cache->valid_words) + want - cache->valid_words >
+	    MAX_WORDS)
+		bits = NULL;
+	else
+		bits = realloc(cache->valid, (size_t)want * sizeof(*bits));
+	if (!bits) {
+		atomic_fetch_sub(&all_words, want - cache->valid_words);
+		return false;
+	}
+	memset(bits + cache->valid_words, 0, (size_t)(want - cache->valid_words) * sizeof(*bits));
+	cache->valid = bits;
+	bits = realloc(cache->dirty, (size_t)want * sizeof(*bits));
+	if (!bits)
+		return false; /* valid stays longer than it says */
+	memset(bits + cache->valid_words, 0, (size_t)(want - cache->valid_words) * sizeof(*bits));
+	cache->dirty = bits;
+	cache->valid_words = want;
+	return true;
+}
+
+static bool page_dirty(const struct fuse_cache *cache, int64_t page)
+{
+	int64_t word = page / 64;
+
+	return word < cache->valid_words && (cache->dirty[word] >> (page % 64) & 1);
+}
+
+static void set_dirty(struct fuse_cache *cache, int64_t page, bool dirty)
+{
+	if (page_dirty(cache, page) == dirty || page / 64 >= cache->valid_words)
+		return;
+	cache->dirty[page / 64] ^= 1ULL << (page % 64);
+	cache->nr_dirty += dirty ? 1 : -1;
+}
+
+static void set_valid(struct fuse_cache *cache, int64_t first, int64_t end, bool valid)
+{
+	int64_t changed = 0;
+
+	if (end > cache->valid_words * 64)
+		end = cache->valid_words * 64;
+	for (int64_t page = first; page < end; page++) {
+		uint64_t bit = 1ULL << (page % 64);
+		uint64_t *word = &cache->valid[page / 64];
+
+		if (!valid && *word == 0) { /* a whole word of nothing */
+			page |= 63;
+			continue;
+		}
+		if (!!(*word & bit) == valid)
+			continue;
+		*word ^= bit;
+		changed += valid ? 1 : -1;
+		if (!valid)
+			set_dirty(cache, page, false);
+	}
+	if (changed) {
+		cache->nr_valid += changed;
+		budget_charge(cache);
+	}
+}
+
+static struct fuse_fill *overlapping_fill(struct fuse_cache *cache, int64_t first, int64_t end)
+{
+	struct fuse_fill *fill;
+
+	list_for_each (fill, &cache->fills, node)
+		if (fill->first < end && first < fill->end)
+			return fill;
+	return NULL;
+}
+
+/* The bytes of a page; zeros behind what was ever stored. */
+static void load_page(struct fuse_cache *cache, int64_t page, void *buf)
+{
+	struct io_iter to;
+	ssize_t n;
+
+	iter_init_mem(&to, buf, PAGE);
+	n = pagecache_read(&cache->data, &to, page * PAGE);
+	n = n < 0 ? 0 : n;
+	memset((char *)buf + n, 0, PAGE - (size_t)n);
+}
+
+static int64_t page_of(int64_t pos)
+{
+	return pos / PAGE;
+}
+static int64_t page_after(int64_t end)
+{
+	return end / PAGE + (end % PAGE != 0);
+}
+
+/* --- budget ------------------------------------------------------------------------------- */
+
+static void drop_pages(struct fuse_cache *cache)
+{
+	set_valid(cache, 0, cache->valid_words * 64, false);
+	if (!cache->mapped) {
+		(void)pagecache_truncate(&cache->data, 0);
+		cache->sparse = false;
+	}
+}
+
+/* The coldest cache, marked so that it is not destroyed; NULL when the budget holds. */
+static struct fuse_cache *pick_victim(void)
+{
+	struct fuse_cache *victim = NULL;
+
+	fb_mutex_lock(&budget.lock);
+	if (budget.pages > budget.max_pages && !list_empty(&budget.lru)) {
+		victim = list_first(&budget.lru, struct fuse_cache, lru_node);
+		list_del(&victim->lru_node);
+		victim->reclaiming++;
+	}
+	fb_mutex_unlock(&budget.lock);
+	return victim;
+}
+
+/* Over the budget: the coldest caches are emptied. No lock held. */
+static void shrink(void)
+{
+	struct fuse_cache *victim;
+
+	while ((victim = pick_victim())) {
+		fb_mutex_lock(&victim->lock);
+		if (!victim->mapped && victim->nr_dirty == 0)
+			drop_pages(victim);
+		fb_mutex_unlock(&victim->lock);
+		fb_mutex_lock(&budget.lock);
+		victim->reclaiming--;
+		waitq_wake(&budget.reclaimed, 0);
+		fb_mutex_unlock(&budget.lock);
+	}
+}
+
+/* --- reading ------------------------------------------------------------------------------ */
+
+static size_t valid_locked(struct fuse_cache *cache, int64_t pos, size_t len)
+{
+	int64_t page = page_of(pos), end = page_after(pos + (int64_t)len), first = page;
+
+	while (page < end && page_valid(cache, page))
+		page++;
+	if (page == end)
+		return len;
+	return page == first ? 0 : (size_t)(page * PAGE - pos);
+}
+
+size_t fuse_cache_valid(struct fuse_cache *cache, int64_t pos, size_t len)
+{
+	size_t n;
+
+	fb_mutex_lock(&cache->lock);
+	n = valid_locked(cache, pos, len);
+	fb_mutex_unlock(&cache->lock);
+	return n;
+}
+
+ssize_t fuse_cache_read(struct fuse_cache *cache, struct io_iter *to, int64_t pos, size_t len)
+{
+	size_t room = to->count, n;
+	ssize_t ret = 0;
+
+	fb_mutex_lock(&cache->lock);
+	n = valid_locked(cache, pos, len);
+	if (n > 0) {
+		budget_charge(cache); /* used: to the warm end */
+		iter_truncate(to, n);
+		ret = pagecache_read(&cache->data, to, pos);
+		/* Behind what was ever stored, a valid page is zeros. */
+		if (ret >= 0 && (size_t)ret < n && to->count > 0)
+			ret += (ssize_t)iter_zero(to, to->count);
+		to->count = room - (ret > 0 ? (size_t)ret : 0);
+		if (ret == 0)
+			ret = -EFAULT;
+	}
+	fb_mutex_unlock(&cache->lock);
+	return ret;
+}
+
+/* --- fills -------------------------------------------------------------------------------- */
+
+int fuse_cache_begin_fill(struct fuse_cache *cache, int64_t first, int64_t end,
+			  struct fuse_fill *ret_fill)
+{
+	int ret = 0;
+
+	fb_mutex_lock(&cache->lock);
+	while (overlapping_fill(cache, first, first + 1)) {
+		if (waitq_wait(&cache->fill_done, 0, &cache->lock, WAIT_KILLABLE, WAIT_FOREVER)) {
+			ret = -EINTR;
+			goto out;
+		}
+	}
+	if (page_valid(cache, first)) {
+		ret = 1;
+		goto out;
+	}
+	ret_fill->first = ret_fill->end = first;
+	ret_fill->worthless = false;
+	while (ret_fill->end < end && !page_valid(cache, ret_fill->end) &&
+	       !overlapping_fill(cache, ret_fill->end, ret_fill->end + 1))
+		ret_fill->end++;
+	list_add_tail(&cache->fills, &ret_fill->node);
+out:
+	fb_mutex_unlock(&cache->lock);
+	return ret;
+}
+
+/* What the pages hold is what the daemon has. */
+static void sum_pages(struct fuse_cache *cache, int64_t first, int64_t end)
+{
+	char *page = malloc(PAGE);
+
+	if (!page)
+		cache->sums.lost = true;
+	for (; page && first < end; first++)
+		if (page_valid(cache, first)) {
+			load_page(cache, first, page);
+			page_sums_set(&cache->sums, first, page_sum(page));
+		}
+	free(page);
+}
+
+static bool store_fill(struct fuse_cache *cache, const struct fuse_fill *fill, const void *data,
+		       size_t len)
+{
+	int64_t pos = fill->first * PAGE, end = fill->end * PAGE;
+	struct io_iter from;
+
+	if (fill->worthless || !reserve_pages(cache, fill->end))
+		return false;
+	/* Old bytes of invalid pages must not show behind a short answer. */
+	if (pos + (int64_t)len < end && pagecache_size(&cache->data) > pos + (int64_t)len &&
+	    pagecache_fallocate(&cache->data, FALLOC_FL_ZERO_RANGE | FALLOC_FL_KEEP_SIZE,
+				pos + (int64_t)len, end - pos - (int64_t)len))
+		return false;
+	if (len > 0) {
+		iter_init_mem(&from, (char *)(uintptr_t)data, len);
+		if (pagecache_write(&cache->data, &from, pos) != (ssize_t)len)
+			return false;
+	}
+	set_valid(cache, fill->first, fill->end, true);
+	if (cache->tracked)
+		sum_pages(cache, fill->first, fill->end);
+	return true;
+}
+
+bool fuse_cache_end_fill(struct fuse_cache *cache, struct fuse_fill *fill, const void *data,
+			 size_t len)
+{
+	bool ok;
+
+	fb_mutex_lock(&cache->lock);
+	ok = data && store_fill(cache, fill, data, len);
+	list_del(&fill->node);
+	waitq_wake(&cache->fill_done, 0);
+	fb_mutex_unlock(&cache->lock);
+	shrink();
+	return ok;
+}
+
+int fuse_cache_wait(struct fuse_cache *cache, int64_t pos, size_t len)
+{
+	int64_t first = page_of(pos), end = page_after(pos + (int64_t)len);
+	int err = 0;
+
+	fb_mutex_lock(&cache->lock);
+	while (!err && overlapping_fill(cache, first, end))
+		err = waitq_wait(&cache->fill_done, 0, &cache->lock, WAIT_KILLABLE, WAIT_FOREVER);
+	fb_mutex_unlock(&cache->lock);
+	return err ? -EINTR : 0;
+}
+
+/* --- writing and invalidating ------------------------------------------------------------- */
+
+static void ruin_fills(struct fuse_cache *cache, int64_t first, int64_t end)
+{
+	struct fuse_fill *fill;
+
+	list_for_each (fill, &cache->fills, node)
+		if (fill->first < end && first < fill->end)
+			fill->worthless = true;
+}
+
+/*
+ * These bytes of a page are the daemon's now, and about to be ours. The page may hold other bytes
+ * that a mapping has changed; the sum must not cover them up.
+ */
+static void sum_written(struct fuse_cache *cache, const char *data, size_t len, int64_t pos)
+{
+	int64_t page = page_of(pos);
+	uint64_t sum = PAGE_SUM_UNKNOWN;
+	char *buf = malloc(PAGE);
+
+	if (buf) {
+		if (page_valid(cache, page))
+			load_page(cache, page, buf);
+		else
+			memset(buf, 0, PAGE);
+		if (len == PAGE || !page_valid(cache, page) ||
+		    page_sum(buf) == page_sums_get(&cache->sums, page)) {
+			memcpy(buf + pos % PAGE, data, len);
+			sum = page_sum(buf);
+		}
+	}
+	page_sums_set(&cache->sums, page, sum);
+	free(buf);
+}
+
+/* Stores bytes that lie in one page, if that page is or becomes valid. */
+static void write_page(struct fuse_cache *cache, const char *data, size_t len, int64_t pos,
+		       int64_t file_size)
+{
+	int64_t page = page_of(pos), start = page * PAGE, end = pos + (int64_t)len;
+	bool covered = pos == start && (len == PAGE || end >= file_size);
+	struct io_iter from;
+
+	if (!page_valid(cache, page) && !covered)
+		return;
+	if (!reserve_pages(cache, page + 1))
+		return;
+	if (cache->tracked)
+		sum_written(cache, data, len, pos);
+	iter_init_mem(&from, (char *)(uintptr_t)data, len);
+	if (pagecache_write(&cache->data, &from, pos) != (ssize_t)len) {
+		set_valid(cache, page, page + 1, false);
+		return;
+	}
+	if (!page_valid(cache, page) && len < PAGE && pagecache_size(&cache->data) > end &&
+	    pagecache_fallocate(&cache->data, FALLOC_FL_ZERO_RANGE | FALLOC_FL_KEEP_SIZE, end,
+				start + PAGE - end))
+		return;
+	set_valid(cache, page, page + 1, true);
+}
+
+void fuse_cache_write(struct fuse_cache *cache, const void *data, size_t len, int64_t pos,
+		      int64_t file_size)
+{
+	const char *bytes = data;
+
+	if (len == 0)
+		return;
+	fb_mutex_lock(&cache->lock);
+	ruin_fills(cache, page_of(pos), page_after(pos + (int64_t)len));
+	while (len > 0) {
+		size_t n = PAGE - (size_t)(pos % PAGE);
+
+		if (n > len)
+			n = len;
+		write_page(cache, bytes, n, pos, file_size);
+		bytes += n;
+		pos += (int64_t)n;
+		len -= n;
+	}
+	fb_mutex_unlock(&cache->lock);
+	shrink();
+}
+
+/* What is dirty is newer than anything the daemon has. */
+static void drop_clean(struct fuse_cache *cache, int64_t page, int64_t end)
+{
+	ruin_fills(cache, page, INT64_MAX / PAGE);
+	for (; page < cache->valid_words * 64 && page * PAGE < end; page++)
+		if (!page_dirty(cache, page))
+			set_valid(cache, page, page + 1, false);
+}
+
+void fuse_cache_invalidate(struct fuse_cache *cache, int64_t pos, int64_t end)
+{
+	bool forget;
+
+	fb_mutex_lock(&cache->lock);
+	forget = !cache->tracked && cache->nr_dirty == 0;
+	cache->drop_due |= cache->tracked;
+	if (!forget && !cache->tracked)
+		drop_clean(cache, page_of(pos), end);
+	fb_mutex_unlock(&cache->lock);
+	if (forget)
+		fuse_cache_forget(cache, pos, end);
+}
+
+void fuse_cache_forget(struct fuse_cache *cache, int64_t pos, int64_t end)
+{
+	int64_t last = end > INT64_MAX - PAGE ? INT64_MAX / PAGE : page_after(end);
+
+	fb_mutex_lock(&cache->lock);
+	ruin_fills(cache, page_of(pos), last);
+	if (pos == 0 && last >= cache->valid_words * 64)
+		drop_pages(cache);
+	else
+		set_valid(cache, page_of(pos), last, false);
+	fb_mutex_unlock(&cache->lock);
+}
+
+void fuse_cache_truncate(struct fuse_cache *cache, int64_t size)
+{
+	fb_mutex_lock(&cache->lock);
+	ruin_fills(cache, page_of(size), INT64_MAX / PAGE);
+	set_valid(cache, page_after(size), INT64_MAX / PAGE, false);
+	/* Cuts a mapping too (SIGBUS behind the end, as on any file), and zeros the last page. */
+	if (pagecache_size(&cache->data) > size)
+		(void)pagecache_truncate(&cache->data, size);
+	if (cache->tracked) {
+		page_sums_clear(&cache->sums, page_after(size), INT64_MAX / PAGE);
+		if (size % PAGE)
+			page_sums_set(&cache->sums, page_of(size), PAGE_SUM_UNKNOWN);
+	}
+	fb_mutex_unlock(&cache->lock);
+}
+
+void fuse_cache_drop(struct fuse_cache *cache)
+{
+	fuse_cache_invalidate(cache, 0, INT64_MAX);
+}
+
+int fuse_cache_hostfd(struct fuse_cache *cache, int64_t file_size, bool write, int *ret_hostfd)
+{
+	int err = 0;
+
+	fb_mutex_lock(&cache->lock);
+	cache->mapped = true;
+	if (pagecache_size(&cache->data) < file_size)
+		err = pagecache_truncate(&cache->data, file_size);
+	/* Under the lock: fuse_cache_in_use() must not hold a lease while it is opened. */
+	if (!err && write && cache->tracked)
+		err = pagecache_hostfd_counted(&cache->data, ret_hostfd);
+	else if (!err)
+		err = pagecache_hostfd(&cache->data, write, ret_hostfd);
+	budget_charge(cache);
+	fb_mutex_unlock(&cache->lock);
+	return err;
+}
+
+void fuse_cache_end_hole(struct fuse_cache *cache, struct fuse_fill *fill)
+{
+	int64_t pos = fill->first * PAGE, end = fill->end * PAGE, data;
+	int err = 0;
+
+	fb_mutex_lock(&cache->lock);
+	if (!fill->worthless && reserve_pages(cache, fill->end)) {
+		data = pagecache_seek(&cache->data, pos, SEEK_DATA);
+		if (data >= 0 && data < end)
+			err = pagecache_fallocate(&cache->data,
+						  FALLOC_FL_PUNCH_HOLE | FALLOC_FL_KEEP_SIZE, pos,
+						  end - pos);
+		if (!err) {
+			cache->sparse = true;
+			page_sums_clear(&cache->sums, fill->first, fill->end);
+			set_valid(cache, fill->first, fill->end, true);
+		}
+	}
+	list_del(&fill->node);
+	waitq_wake(&cache->fill_done, 0);
+	fb_mutex_unlock(&cache->lock);
+}
+
+/* --- tracking ----------------------------------------------------------------------------- */
+
+/*
+ * A write lease is granted only on a file that nobody else has open for writing (generic_setlease(),
+ * check_conflicting_open()); a mapping keeps its open file. The cache's own memfd does not count, a
+ * pseudo file being created without write access. cache->lock held: while there is a lease, an
+ * open would wait for it.
+ */
+static bool alone_locked(const struct fuse_cache *cache)
+{
+	if (HOST(fcntl(cache->probe, F_SETLEASE, F_WRLCK)) < 0)
+		return false;
+	(void)HOST(fcntl(cache->probe, F_SETLEASE, F_UNLCK));
+	return true;
+}
+
+int fuse_cache_track(struct fuse_cache *cache)
+{
+	int err = 0;
+
+	fb_mutex_lock(&cache->lock);
+	if (cache->tracked)
+		goto out;
+	err = pagecache_hostfd_counted(&cache->data, &cache->probe);
+	if (err)
+		goto out;
+	if (!alone_locked(cache)) {
+		(void)close(cache->probe);
+		cache->probe = -1;
+		err = -EACCES;
+		goto out;
+	}
+	cache->tracked = cache->mapped = true;
+	cache->drop_due = false;
+	sum_pages(cache, 0, cache->valid_words * 64);
+	budget_charge(cache);
+out:
+	fb_mutex_unlock(&cache->lock);
+	return err;
+}
+
+bool fuse_cache_tracked(struct fuse_cache *cache)
+{
+	return __atomic_load_n(&cache->tracked, __ATOMIC_RELAXED);
+}
+
+void fuse_cache_host_id(struct fuse_cache *cache, uint64_t *ret_dev, uint64_t *ret_ino)
+{
+	struct stat st = {0};
+
+	(void)HOST(fstat(cache->probe, &st));
+	*ret_dev = st.st_dev;
+	*ret_ino = st.st_ino;
+}
+
+bool fuse_cache_in_use(struct fuse_cache *cache)
+{
+	bool in_use;
+
+	fb_mutex_lock(&cache->lock);
+	in_use = cache->tracked && !alone_locked(cache);
+	fb_mutex_unlock(&cache->lock);
+	return in_use;
+}
+
+void fuse_cache_untrack(struct fuse_cache *cache)
+{
+	fb_mutex_lock(&cache->lock);
+	cache->tracked = false;
+	page_sums_free(&cache->sums);
+	(void)close(cache->probe);
+	cache->probe = -1;
+	if (cache->drop_due)
+		drop_clean(cache, 0, INT64_MAX);
+	cache->drop_due = false;
+	fb_mutex_unlock(&cache->lock);
+}
+
+#define LOOK_PAGES 2048 /* that one call looks at with the lock held */
+
+/* Appends the page at `at` to the run if it is newer than the daemon's. */
+static bool take_page(struct fuse_cache *cache, int64_t page, int64_t file_size, char *at)
+{
+	bool dirty = page_dirty(cache, page);
+	uint64_t sum;
+
+	if (!page_valid(cache, page) || (!dirty && !cache->tracked))
+		return false;
+	load_page(cache, page, at);
+	if (file_size < (page + 1) * PAGE) /* what is behind the end is nobody's */
+		memset(at + file_size % PAGE, 0, PAGE - (size_t)(file_size % PAGE));
+	set_dirty(cache, page, false);
+	if (!cache->tracked)
+		return true;
+	sum = page_sum(at);
+	if (!dirty && sum == page_sums_get(&cache->sums, page))
+		return false;
+	page_sums_set(&cache->sums, page, sum);
+	return true;
+}
+
+/* The next page from `page` on that may be worth looking at. */
+static int64_t next_page(struct fuse_cache *cache, int64_t page, int64_t end)
+{
+	int64_t data;
+
+	if (cache->tracked) {
+		data = pagecache_seek(&cache->data, page * PAGE, SEEK_DATA);
+		return data < 0 || page_of(data) > end ? end : page_of(data);
+	}
+	while (page < end && !page_dirty(cache, page)) {
+		if (page / 64 >= cache->valid_words)
+			return end;
+		page = cache->dirty[page / 64] >> (page % 64) ? page + 1 : (page | 63) + 1;
+	}
+	return page < end ? page : end;
+}
+
+size_t fuse_cache_take_changed(struct fuse_cache *cache, int64_t *pos, int64_t file_size, void *buf,
+			       size_t room, int64_t *ret_at, struct fuse_fill *ret_busy)
+{
+	int64_t page = page_of(*pos), end = page_after(file_size);
+	size_t len = 0;
+
+	fb_mutex_lock(&cache->lock);
+	for (int looked = 0; page < end && looked < LOOK_PAGES; looked++) {
+		int64_t next = next_page(cache, page, end);
+
+		if (len > 0 && next != page)
+			break;
+		page = next;
+		if (page == end)
+			break;
+		if (take_page(cache, page, file_size, (char *)buf + len))
+			len += PAGE;
+		else if (len > 0)
+			break;
+		page++;
+		if (len + PAGE > room)
+			break;
+	}
+	*pos = page * PAGE;
+	if (len > 0) {
+		*ret_at = page * PAGE - (int64_t)len;
+		ret_busy->first = page_of(*ret_at);
+		ret_busy->end = page;
+		ret_busy->worthless = true;
+		list_add_tail(&cache->fills, &ret_busy->node);
+	}
+	fb_mutex_unlock(&cache->lock);
+	if (len > 0 && *ret_at + (int64_t)len > file_size)
+		len = (size_t)(file_size - *ret_at);
+	return len;
+}
+
+void fuse_cache_end_take(struct fuse_cache *cache, struct fuse_fill *busy, bool again)
+{
+	fb_mutex_lock(&cache->lock);
+	for (int64_t page = busy->first; again && page < busy->end; page++)
+		if (page_valid(cache, page))
+			set_dirty(cache, page, true);
+	list_del(&busy->node);
+	waitq_wake(&cache->fill_done, 0);
+	budget_charge(cache);
+	fb_mutex_unlock(&cache->lock);
+}
+
+void fuse_cache_grow(struct fuse_cache *cache, int64_t old_size, int64_t size)
+{
+	int64_t first = page_after(old_size), end = page_after(size);
+
+	if (size <= old_size || !fuse_cache_tracked(cache))
+		return;
+	fb_mutex_lock(&cache->lock);
+	if (cache->tracked && reserve_pages(cache, end) &&
+	    (pagecache_size(&cache->data) >= size || !pagecache_truncate(&cache->data, size))) {
+		ruin_fills(cache, first, end);
+		page_sums_clear(&cache->sums, first, end);
+		cache->sparse = true;
+		set_valid(cache, first, end, true);
+	}
+	fb_mutex_unlock(&cache->lock);
+}
+
+/* --- writeback ---------------------------------------------------------------------------- */
+
+static bool may_dirty(const struct fuse_cache *cache, int64_t pos, size_t len, int64_t file_size)
+{
+	int64_t start = page_of(pos) * PAGE;
+
+	return page_valid(cache, page_of(pos)) || start >= file_size ||
+	       (pos == start && (len == PAGE || pos + (int64_t)len >= file_size));
+}
+
+bool fuse_cache_may_dirty(struct fuse_cache *cache, int64_t pos, size_t len, int64_t file_size)
+{
+	bool may;
+
+	fb_mutex_lock(&cache->lock);
+	may = may_dirty(cache, pos, len, file_size);
+	fb_mutex_unlock(&cache->lock);
+	return may;
+}
+
+int64_t fuse_cache_nr_dirty(struct fuse_cache *cache)
+{
+	return __atomic_load_n(&cache->nr_dirty, __ATOMIC_RELAXED);
+}
+
+static int store_dirty(struct fuse_cache *cache, const void *data, size_t len, int64_t pos,
+		       int64_t file_size)
+{
+	int64_t page = page_of(pos);
+	struct io_iter from;
+	ssize_t n;
+	int err;
+
+	if (!may_dirty(cache, pos, len, file_size))
+		return -EAGAIN;
+	if (!reserve_pages(cache, page + 1))
+		return page >= MAX_PAGE ? -EFBIG : -ENOMEM;
+	ruin_fills(cache, page, page + 1);
+	if (!page_valid(cache, page) && len < PAGE && pagecache_size(&cache->data) > page * PAGE) {
+		err = pagecache_fallocate(&cache->data,
+					  FALLOC_FL_ZERO_RANGE | FALLOC_FL_KEEP_SIZE, page * PAGE,
+					  PAGE);
+		if (err)
+			return err;
+	}
+	iter_init_mem(&from, (char *)(uintptr_t)data, len);
+	n = pagecache_write(&cache->data, &from, pos);
+	if (n != (ssize_t)len)
+		return n < 0 ? (int)n : -ENOMEM;
+	set_valid(cache, page, page + 1, true);
+	set_dirty(cache, page, true);
+	return 0;
+}
+
+int fuse_cache_dirty_page(struct fuse_cache *cache, const void *data, size_t len, int64_t pos,
+			  int64_t file_size)
+{
+	int err;
+
+	fb_mutex_lock(&cache->lock);
+	err = store_dirty(cache, data, len, pos, file_size);
+	budget_charge(cache);
+	fb_mutex_unlock(&cache->lock);
+	shrink();
+	return err;
+}

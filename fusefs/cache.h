@@ -1,0 +1,142 @@
+/*
+ * The cached bytes of one FUSE file: vfs/pagecache.h holds them, this says which pages of it mean
+ * anything.
+ *
+ * A page is valid when it holds what the daemon would answer. Only whole pages are; the page with
+ * the end of the file is valid together with the zeros behind it. While a READ is under way its
+ * pages belong to a `fill`: other readers wait for it, writers wait for it too (as for a page lock
+ * in Linux), and an invalidation makes it worthless without waiting.
+ *
+ * While guests may have it mapped for writing, a cache is `tracked`: it knows a sum of what the
+ * daemon has of each valid page, and so finds the pages that a mapping has changed. Such a page is
+ * newer than the daemon's; no invalidation drops it, it waits until the last mapping is gone.
+ *
+ * All caches of the sandbox share one budget; over it, the least recently used ones are emptied.
+ */
+#ifndef FB_FUSEFS_CACHE_H
+#define FB_FUSEFS_CACHE_H
+
+#include <stdbool.h>
+#include <stdint.h>
+#include <sys/types.h>
+
+#include "fusefs/sums.h"
+#include "sentry/base/list.h"
+#include "sentry/base/lock.h"
+#include "sentry/base/wait.h"
+#include "vfs/pagecache.h"
+
+struct io_iter;
+
+struct fuse_fill {
+	struct list_node node; /* cache->fills */
+	int64_t first, end;    /* pages [first, end) */
+	bool worthless;	       /* invalidated while under way */
+};
+
+struct fuse_cache {
+	struct fb_mutex lock; /* RANK_ICACHE: guards the rest; before RANK_PAGES */
+	struct pagecache data;
+	uint64_t *valid; /* one bit per page */
+	int64_t valid_words;
+	int64_t nr_valid; /* pages; part of the budget */
+	uint64_t *dirty;  /* writeback cache: valid pages newer than the daemon's; as long as valid */
+	int64_t nr_dirty; /* pages; while there are any, none is reclaimed */
+	int64_t charged;  /* what the budget counts; with `sparse` only what takes memory */
+	bool sparse;	  /* has pages that are holes of the daemon's file, and of ours */
+	bool mapped;	  /* handed to a mapping: not reclaimed */
+	bool tracked;	  /* perhaps mapped for writing */
+	bool drop_due;	  /* was to be invalidated while tracked */
+	int probe;	  /* while tracked: a host descriptor that tells who else has it open */
+	struct page_sums sums; /* while tracked: what the daemon has; valid pages only */
+	struct list_node fills;
+	struct waitq fill_done;
+	struct list_node lru_node; /* guarded by the budget's lock, as the next */
+	int reclaiming;		   /* being emptied by others: not to be destroyed */
+};
+
+void fuse_cache_init(struct fuse_cache *cache);
+void fuse_cache_destroy(struct fuse_cache *cache);
+
+/* Bytes of [pos, pos+len) that are valid without a gap from pos on. */
+size_t fuse_cache_valid(struct fuse_cache *cache, int64_t pos, size_t len);
+/* Copies valid bytes; short where they end. Bytes, 0 when there are none, -EFAULT. */
+ssize_t fuse_cache_read(struct fuse_cache *cache, struct io_iter *to, int64_t pos, size_t len);
+
+/*
+ * Claims the invalid pages from `first` on, at most up to `end`: the run that the caller shall
+ * fill. Waits (killably) while another fill has the first one. 0 with *ret_fill; 1 when the first
+ * page is valid by now; -EINTR. Ends with fuse_cache_end_fill().
+ */
+int fuse_cache_begin_fill(struct fuse_cache *cache, int64_t first, int64_t end,
+			  struct fuse_fill *ret_fill);
+/*
+ * What was read, `len` bytes for the whole fill (the rest is the end of the file: zeros), or NULL
+ * when the READ failed. True: the pages are valid now.
+ */
+bool fuse_cache_end_fill(struct fuse_cache *cache, struct fuse_fill *fill, const void *data,
+			 size_t len);
+
+/*
+ * A write has reached the daemon: takes it over into pages that are valid, and makes those valid
+ * that it covers or, at the end of the file, covers up to there. Never reads.
+ */
+void fuse_cache_write(struct fuse_cache *cache, const void *data, size_t len, int64_t pos,
+		      int64_t file_size);
+/* Waits until no fill touches the bytes. 0 or -EINTR (killed). */
+int fuse_cache_wait(struct fuse_cache *cache, int64_t pos, size_t len);
+
+/* Pages that the bytes [pos, end) touch mean nothing any more; end INT64_MAX = all from pos. */
+void fuse_cache_invalidate(struct fuse_cache *cache, int64_t pos, int64_t end);
+/* The file ends at `size`: what is behind becomes zeros or goes. */
+void fuse_cache_truncate(struct fuse_cache *cache, int64_t size);
+/* Invalidates everything unless a mapping shows it. True when something was valid. */
+void fuse_cache_drop(struct fuse_cache *cache);
+/*
+ * A host descriptor for mmap; from now on never reclaimed. For writing, and tracked: one that
+ * fuse_cache_in_use() sees.
+ */
+int fuse_cache_hostfd(struct fuse_cache *cache, int64_t file_size, bool write, int *ret_hostfd);
+
+/* As fuse_cache_end_fill(), for pages that the daemon says to be a hole: no memory is used. */
+void fuse_cache_end_hole(struct fuse_cache *cache, struct fuse_fill *fill);
+
+/* Begins to track; 0 also when it does already. -EACCES: the host cannot tell us who maps it. */
+int fuse_cache_track(struct fuse_cache *cache);
+bool fuse_cache_tracked(struct fuse_cache *cache);
+/* Which host file carries the pages; of a tracked cache. */
+void fuse_cache_host_id(struct fuse_cache *cache, uint64_t *ret_dev, uint64_t *ret_ino);
+/* Does anybody have a descriptor for writing, or a mapping of one? */
+bool fuse_cache_in_use(struct fuse_cache *cache);
+/* Ends it: nobody has it mapped, and what was changed has been taken. */
+void fuse_cache_untrack(struct fuse_cache *cache);
+/*
+ * The next bytes from *pos on that are dirty or that a mapping has changed, below file_size: at most `room` bytes (a
+ * multiple of the page size) into buf, belonging at *ret_at. They count as the daemon's from now
+ * on. *pos moves behind what was looked at; 0 with *pos < file_size: nothing so far, go on.
+ */
+size_t fuse_cache_take_changed(struct fuse_cache *cache, int64_t *pos, int64_t file_size, void *buf,
+			       size_t room, int64_t *ret_at, struct fuse_fill *ret_busy);
+/*
+ * After each take that gave bytes: until now, whoever found them invalidated and wanted to read
+ * them had to wait. `again`: they did not get to the daemon, and are to be taken once more.
+ */
+void fuse_cache_end_take(struct fuse_cache *cache, struct fuse_fill *busy, bool again);
+/*
+ * Writeback cache: bytes that the daemon shall get later. A page that is neither valid nor covered
+ * nor behind file_size has to be filled first. 0 or -errno, when nothing was stored.
+ */
+int fuse_cache_dirty_page(struct fuse_cache *cache, const void *data, size_t len, int64_t pos,
+			  int64_t file_size);
+/* Is the page of pos valid, or all of it that is in the file about to be written? */
+bool fuse_cache_may_dirty(struct fuse_cache *cache, int64_t pos, size_t len, int64_t file_size);
+int64_t fuse_cache_nr_dirty(struct fuse_cache *cache);
+/* We let the file grow, with zeros: what is mapped behind the old end becomes usable. */
+void fuse_cache_grow(struct fuse_cache *cache, int64_t old_size, int64_t size);
+/* Our own operation has replaced these bytes at the daemon: gone, also when tracked. */
+void fuse_cache_forget(struct fuse_cache *cache, int64_t pos, int64_t end);
+
+/* Bytes all caches may hold; for tests and the command line. */
+void fuse_cache_set_budget(uint64_t bytes);
+
+#endif

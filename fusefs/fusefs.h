@@ -1,0 +1,326 @@
+/*
+ * The FUSE client: vfs operations turned into requests. Private to this folder, except for
+ * fusefs/fusefs_type.h, which main.c includes.
+ *
+ * Locks: an inode's attributes, versions and lookup count are under inode.attr_lock; its cached
+ * pages under cache.lock. No lock but the VFS' own inode locks is held while the daemon is asked.
+ */
+#ifndef FB_FUSEFS_FUSEFS_H
+#define FB_FUSEFS_FUSEFS_H
+
+#include <stdatomic.h>
+#include <stdbool.h>
+#include <stdint.h>
+#include <sys/types.h>
+
+#include "devfuse/conn.h"
+#include "fusefs/cache.h"
+#include "sentry/base/err.h"
+#include "sentry/base/list.h"
+#include "sentry/base/lock.h"
+#include "sentry/base/log.h"
+#include "sentry/base/refcount.h"
+#include "sentry/base/wait.h"
+#include "vfs/ctx.h"
+#include "vfs/inode.h"
+#include "vfs/mapped.h"
+#include "vfs/ops.h"
+#include "vfs/superblock.h"
+
+#define FUSE_PAGE	 4096u
+#define FUSE_SUPER_MAGIC 0x65735546
+#define FUSE_O_LARGEFILE 0x8000u /* x86-64's kernel value; libc defines O_LARGEFILE as 0 */
+
+struct fuse_super {
+	struct superblock *sb;	/* constant; not counted */
+	struct fuse_conn *conn; /* counted; constant */
+	uid_t user_id;		/* mount options, constant */
+	gid_t group_id;
+	bool default_permissions, allow_other;
+	uint32_t max_read;	    /* bytes; UINT32_MAX = unlimited */
+	atomic_ullong attr_version; /* F23: bumped by every change of any inode's attributes */
+	atomic_ullong evict_count;  /* F24: inodes evicted with a link count */
+	atomic_ullong epoch;	    /* F08 */
+	atomic_ullong next_kh;	    /* names open files in POLL */
+	uint32_t owner_key[4];	    /* scrambles lock owners; constant */
+	struct fb_mutex poll_lock;  /* RANK_FS: guards polled */
+	struct list_node polled;    /* fuse_file.poll_node */
+};
+
+struct fuse_inode {
+	struct inode inode;
+	uint64_t nodeid;     /* constant */
+	uint64_t generation; /* constant */
+	/* Guarded by inode.attr_lock: */
+	uint64_t nlookup;	/* references that the daemon counts for us */
+	int64_t attr_expiry_ns; /* monotonic; attributes are fresh up to and including it */
+	uint32_t stale_mask;	/* STATX_* that must be asked again whatever the expiry says */
+	uint64_t attr_version;	/* of the last change */
+	uint32_t shown_mode;	/* with the sticky bit, which the VFS does not see (F45) */
+	uint32_t shown_blksize;
+	bool btime_valid;
+	unsigned size_changing; /* operations that change the size are under way: ignore replies */
+
+	atomic_bool nosec; /* S_NOSEC: no set-id bits, no security.capability to take away (F31) */
+	/* F130; guarded by inode.attr_lock */
+	unsigned cached_opens, passthrough_opens; /* never both */
+	int32_t backing_id; /* of the passthrough opens */
+
+	atomic_bool want_plus;	      /* directory: next READDIR shall be a READDIRPLUS (F74) */
+	atomic_bool from_plus;	      /* came from READDIRPLUS and was not walked yet */
+	struct fuse_forget *forget;   /* owned; for eviction */
+	struct sleep_mutex dir_mutex; /* without PARALLEL_DIROPS: one lookup or readdir at a time */
+	struct fuse_cache cache;      /* regular files */
+	int writeback_error;	      /* the last one; guarded by attr_lock, as the next */
+	unsigned nr_errors;	      /* counts them: each open file reports each once */
+	atomic_bool times_dirty;      /* writeback cache: mtime and ctime are ours, not told yet */
+	atomic_bool registered;	      /* `mapped` is; set and cleared with writeback_mutex */
+	struct sleep_mutex writeback_mutex; /* guards the next three, and tracking of the cache */
+	struct list_node writers;      /* writeback cache: fuse_file.writer_node, open for writing */
+	struct list_node mapped_files; /* fuse_file.mapped_node: lend their handles to writeback */
+	struct mapped mapped;	      /* registered while mapped_files has members, or dirty */
+};
+
+struct fuse_file {
+	struct ref ref;	     /* holders: the struct file; each orphaned request on it */
+	struct inode *inode; /* counted; constant */
+	uint64_t nodeid, fh, kh;
+	uint32_t open_flags; /* FOPEN_* */
+	int32_t backing_id;  /* as the daemon named it */
+	struct fuse_backing *backing; /* FOPEN_PASSTHROUGH: counted, as its file; constant */
+	struct file *backing_file;
+	bool counts_cached; /* in fuse_inode.cached_opens */
+	bool is_dir;
+	bool opened;			/* the daemon has it open: RELEASE is due */
+	atomic_bool flocked;		/* flock went to the daemon: RELEASE says so */
+	int64_t next_read;		/* where a sequential reader goes on; a hint */
+	uint32_t window;		/* readahead in pages; a hint */
+	atomic_uint poll_seq;	    /* counts NOTIFY_POLLs */
+	struct waitq poll_wait;		/* NOTIFY_POLL wakes it */
+	struct list_node poll_node;	/* fs->polled; self-linked before the first poll */
+	struct file *mapped_file;	/* counted while in mapped_files: itself; else NULL */
+	struct list_node mapped_node;	/* guarded by the inode's writeback_mutex, as the above */
+	struct list_node writer_node;	/* the same; self-linked if not in `writers` */
+	unsigned errors_seen;		/* of the inode's nr_errors; guarded by attr_lock */
+	struct fuse_release_in release; /* prepared, so that closing needs no memory */
+	struct fuse_args args;
+};
+
+static inline struct fuse_inode *fuse_i(const struct inode *inode)
+{
+	return container_of((struct inode *)(uintptr_t)inode, struct fuse_inode, inode);
+}
+static inline struct fuse_super *fuse_sb(const struct superblock *sb)
+{
+	return sb->fs_info;
+}
+static inline struct fuse_super *fuse_of(const struct inode *inode)
+{
+	return fuse_sb(inode->sb);
+}
+static inline struct fuse_conn *fuse_conn_of(const struct inode *inode)
+{
+	return fuse_of(inode)->conn;
+}
+/* F27, F90: size, mtime and ctime are ours, and the daemon gets data later. */
+static inline bool fuse_is_writeback(const struct inode *inode)
+{
+	return inode_is_reg(inode) && fuse_conn_has(fuse_conn_of(inode), FUSE_WRITEBACK_CACHE);
+}
+static inline bool fuse_is_bad(const struct inode *inode)
+{
+	return __atomic_load_n(&inode->bad, __ATOMIC_RELAXED);
+}
+
+/* --- args.c: filling in struct fuse_args -------------------------------------------------- */
+
+/* Zeroes args and pins the inode that the daemon works on. */
+void fuse_args_init(struct fuse_args *args, uint32_t opcode, const struct inode *inode);
+void fuse_args_in(struct fuse_args *args, const void *data, size_t size);
+void fuse_args_name(struct fuse_args *args, const char *name); /* with its NUL */
+void fuse_args_out(struct fuse_args *args, void *data, size_t size);
+/*
+ * What CREATE, MKNOD, MKDIR, SYMLINK and TMPFILE in `dir` carry at their end (matrix 1.2), as the
+ * last in argument. ext: the bytes, kept by the caller like other arguments.
+ */
+struct fuse_create_ext {
+	struct fuse_secctx_header secctx;
+	struct {
+		struct fuse_ext_header head;
+		uint32_t nr_groups, group;
+	} groups;
+};
+void fuse_args_create_ext(struct fuse_args *args, const struct op_ctx *ctx, struct inode *dir,
+			  struct fuse_create_ext *ext);
+/* Also holds `inode` / `ff` for as long as the daemon works on the request. */
+void fuse_args_pin(struct fuse_args *args, const struct inode *inode);
+void fuse_args_pin_file(struct fuse_args *args, struct fuse_file *ff);
+ssize_t fuse_send(const struct op_ctx *ctx, const struct inode *inode, struct fuse_args *args);
+
+/* --- inode.c ------------------------------------------------------------------------------ */
+
+/* The monotonic time up to which something with this timeout is valid; 0 = not at all. */
+int64_t fuse_expiry_ns(uint64_t seconds, uint32_t nsec);
+bool fuse_attr_valid(const struct fuse_attr *attr);
+/*
+ * The inode of a nodeid, made if it is new; counts one lookup. version: sampled from
+ * fs->attr_version before the request, 0 = always apply; evicted: from evict_count.
+ * 0 or -ENOMEM; returns a reference.
+ */
+int fuse_iget(struct superblock *sb, uint64_t nodeid, uint64_t generation,
+	      const struct fuse_attr *attr, int64_t expiry_ns, uint64_t version, uint64_t evicted,
+	      struct inode **ret_inode);
+/* F23, F26: takes the attributes over unless they are older than what we know. */
+void fuse_change_attributes(struct inode *inode, const struct fuse_attr *attr, int64_t expiry_ns,
+			    uint64_t version);
+bool fuse_stale_inode(const struct inode *inode, uint64_t generation, const struct fuse_attr *attr);
+void fuse_make_bad(struct inode *inode);
+void fuse_count_lookup(struct inode *inode);
+/* FORGET of one lookup that we do not keep. */
+void fuse_forget_one(struct superblock *sb, uint64_t nodeid);
+void fuse_stale(struct inode *inode, uint32_t statx_mask); /* ask again before showing these */
+/* An operation of ours changed it: replies that were under way are out of date. */
+void fuse_bump_version(struct inode *inode);
+/* While > 0, replies about the size are not believed: an operation of ours is changing it. */
+void fuse_size_changing(struct inode *inode, int delta);
+void fuse_evict_inode(struct inode *inode);
+void fuse_free_inode(struct inode *inode);
+uint64_t fuse_attr_version(const struct inode *inode);
+
+#define FUSE_STALE_ALL	   0xffffffffu
+#define FUSE_STALE_MODIFY  (STATX_MTIME | STATX_CTIME | STATX_BLOCKS)
+#define FUSE_STALE_MODSIZE (FUSE_STALE_MODIFY | STATX_SIZE)
+
+/* --- attr.c ------------------------------------------------------------------------------- */
+
+bool fuse_allowed(const struct op_ctx *ctx, const struct fuse_super *fs);
+/* Refreshes what `mask` (STATX_*) names if it is stale. ff: GETATTR carries its fh. */
+int fuse_update_attributes(const struct op_ctx *ctx, struct inode *inode, struct fuse_file *ff,
+			   uint32_t mask);
+int fuse_getattr(const struct op_ctx *ctx, const struct path *path, struct kstat *ret_stat,
+		 uint32_t mask, unsigned flags);
+int fuse_setattr(const struct op_ctx *ctx, struct dentry *dentry, struct iattr *attr);
+int fuse_permission(const struct op_ctx *ctx, struct inode *inode, unsigned mask);
+/* FUSE_OPEN_KILL_SUIDGID when an open with these flags must take set-id bits away, else 0. */
+uint32_t fuse_kill_on_open(const struct op_ctx *ctx, const struct fuse_super *fs, uint32_t flags);
+/* HANDLE_KILLPRIV_V2 is in force, and the caller may not keep set-id bits by writing (6.15). */
+bool fuse_daemon_kills(const struct op_ctx *ctx, const struct fuse_super *fs);
+/* Asks for security.capability and removes it (cf. cap_inode_killpriv()). 0 or -EINTR. */
+int fuse_kill_capability(const struct op_ctx *ctx, struct dentry *dentry);
+/* Before a change of the data: it and set-id bits go. 0 or -errno. */
+int fuse_remove_privs(const struct op_ctx *ctx, struct file *file);
+/* Before a write: set-id bits go, as the daemon does not do it (6.15). 0 or -errno. */
+int fuse_kill_suid(const struct op_ctx *ctx, struct inode *inode);
+
+/* --- dir.c -------------------------------------------------------------------------------- */
+
+extern const struct dentry_ops fuse_dentry_ops;
+extern const struct inode_ops fuse_dir_inode_ops, fuse_file_inode_ops, fuse_symlink_inode_ops;
+extern const struct file_ops fuse_dir_file_ops;
+/* Entry bookkeeping: bound to an epoch, valid until expiry. */
+void fuse_entry_set(struct dentry *dentry, int64_t expiry_ns, uint64_t epoch);
+/* The next walk asks the daemon. */
+void fuse_entry_expire(struct dentry *dentry);
+void fuse_dir_changed(struct inode *dir);
+
+/* --- file.c ------------------------------------------------------------------------------- */
+
+extern const struct file_ops fuse_file_file_ops;
+struct fuse_file *fuse_file_new(struct inode *inode, bool is_dir);
+void fuse_file_put(struct fuse_file *ff); /* drops without RELEASE */
+/* OPEN or OPENDIR. */
+int fuse_file_open(const struct op_ctx *ctx, struct inode *inode, struct file *file);
+/* Applies what the daemon said about the open file to it and to the cache. */
+void fuse_finish_open(struct file *file, struct fuse_file *ff);
+void fuse_file_release(const struct op_ctx *ctx, struct file *file);
+int fuse_file_fsync(const struct op_ctx *ctx, struct file *file, int64_t start, int64_t end,
+		    bool datasync);
+/* O_* as the daemon gets them at open. */
+uint32_t fuse_open_flags(const struct fuse_super *fs, const struct file *file);
+uint64_t fuse_owner_hash(const uint32_t key[4], const void *identity);
+uint64_t fuse_lock_owner(const struct fuse_super *fs, const void *identity);
+/* Position lock held. */
+int64_t fuse_llseek(const struct op_ctx *ctx, struct file *file, int64_t offset, int whence);
+int fuse_fallocate(const struct op_ctx *ctx, struct file *file, int mode, int64_t offset,
+		   int64_t len);
+ssize_t fuse_copy_file_range(const struct op_ctx *ctx, struct file *in, int64_t pos_in,
+			     struct file *out, int64_t pos_out, size_t len, unsigned flags);
+
+/* --- io.c --------------------------------------------------------------------------------- */
+
+ssize_t fuse_read_iter(const struct op_ctx *ctx, struct file *file, struct io_iter *to,
+		       int64_t *pos, int rwf);
+ssize_t fuse_write_iter(const struct op_ctx *ctx, struct file *file, struct io_iter *from,
+			int64_t *pos, int rwf);
+int fuse_mmap(const struct op_ctx *ctx, struct file *file, const struct mmap_request *req,
+	      int *ret_hostfd);
+/* Makes [pos, end) of the cache valid, up to the end of the file. 0 or -errno. */
+int fuse_fill_range(const struct op_ctx *ctx, struct file *file, int64_t pos, int64_t end);
+/* One READ into buf; the bytes that came, or -errno. */
+ssize_t fuse_read_request(const struct op_ctx *ctx, struct file *file, void *buf, size_t len,
+			  int64_t pos, bool with_owner);
+
+/* Most bytes of one WRITE. At least a page. */
+size_t fuse_write_limit(const struct fuse_super *fs);
+/* LSEEK: SEEK_DATA or SEEK_HOLE. The position or -errno; -ENOSYS: the daemon does not know. */
+int64_t fuse_seek_request(const struct op_ctx *ctx, struct fuse_file *ff, int64_t offset,
+			  int whence);
+
+/* --- mapped.c ----------------------------------------------------------------------------- */
+
+/*
+ * Sends what is dirty and what mappings have changed, then the times. Errors of data are remembered
+ * too. 0 or -errno. The inode's lock may be held.
+ */
+int fuse_writeback(const struct op_ctx *ctx, struct inode *inode);
+void fuse_writeback_failed(struct inode *inode, int err);
+/* An error of the past that this open file has not reported yet; 0 = none. */
+int fuse_writeback_error(struct fuse_file *ff);
+/* Writeback cache: the file is open for writing; is about to be released. */
+void fuse_writer_add(struct fuse_file *ff);
+void fuse_writer_del(const struct op_ctx *ctx, struct fuse_file *ff);
+/* There is dirty data now: the clock looks after it. Too much of it is sent at once. */
+int fuse_writeback_later(const struct op_ctx *ctx, struct inode *inode);
+/* The file is about to be mapped for writing. writeback_mutex held. 0 or -errno. */
+int fuse_mapping_begin(struct inode *inode, struct file *file);
+
+/* --- passthrough.c ------------------------------------------------------------------------ */
+
+/* Takes up the way in which this open uses the inode, with its backing file. 0, -EIO, -errno. */
+int fuse_passthrough_open(const struct op_ctx *ctx, struct file *file, struct fuse_file *ff);
+void fuse_passthrough_close(struct fuse_file *ff);
+ssize_t fuse_passthrough_read(const struct op_ctx *ctx, struct file *file, struct io_iter *to,
+			      int64_t *pos, int rwf);
+ssize_t fuse_passthrough_write(const struct op_ctx *ctx, struct file *file, struct io_iter *from,
+			       int64_t *pos, int rwf);
+int fuse_passthrough_mmap(const struct op_ctx *ctx, struct file *file,
+			  const struct mmap_request *req, int *ret_hostfd);
+/* read(2) and write(2) go to the backing file; with DIRECT_IO only mappings do (F132). */
+static inline bool fuse_is_passthrough(const struct fuse_file *ff)
+{
+	return ff->backing && !(ff->open_flags & FOPEN_DIRECT_IO);
+}
+
+/* --- the opcode families ------------------------------------------------------------------ */
+
+int fuse_iterate(const struct op_ctx *ctx, struct file *file, struct dir_context *dc);
+ssize_t fuse_getxattr(const struct op_ctx *ctx, struct dentry *dentry, const char *name,
+		      void *value, size_t size);
+int fuse_setxattr(const struct op_ctx *ctx, struct dentry *dentry, const char *name,
+		  const void *value, size_t size, int flags);
+ssize_t fuse_listxattr(const struct op_ctx *ctx, struct dentry *dentry, char *list, size_t size);
+int fuse_removexattr(const struct op_ctx *ctx, struct dentry *dentry, const char *name);
+int fuse_lock(const struct op_ctx *ctx, struct file *file, int cmd, struct flock_request *req);
+int fuse_flock(const struct op_ctx *ctx, struct file *file, int operation);
+long fuse_ioctl(const struct op_ctx *ctx, struct file *file, unsigned cmd, uint64_t arg);
+unsigned fuse_poll(const struct op_ctx *ctx, struct file *file, struct poll_table *table);
+void fuse_poll_wake(struct fuse_super *fs, uint64_t kh, bool all);
+void fuse_poll_forget(struct fuse_file *ff);
+
+/* control.c: registers "fusectl". */
+void fusectl_init(void);
+
+/* notify.c */
+extern const struct fuse_conn_ops fusefs_conn_ops;
+
+#endif

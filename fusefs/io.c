@@ -1,0 +1,750 @@
+/*
+ * File data: READ and WRITE, through the page cache or straight to the daemon, split by max_read,
+ * max_write and max_pages (matrix 6.6), and mapping (6.7).
+ *
+ * The cache is write-through: a write(2) returns when the daemon has the bytes, and only then are
+ * they taken over into cached pages.
+ */
+#include <fcntl.h>
+#include <linux/capability.h>
+#include <linux/fs.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/mman.h>
+
+#include "fusefs/fusefs.h"
+#include "sentry/base/cleanup.h"
+#include "sentry/base/iter.h"
+#include "vfs/dentry.h"
+#include "vfs/file.h"
+#include "vfs/perm.h"
+
+#define FIRST_WINDOW 16u /* pages of a sequential reader's first readahead */
+#define MAX_TRIES    100 /* to read a page that is invalidated all the time */
+#define COPY_BYTES   131072u /* of a write to the writeback cache, at a time */
+#define WIRE_DSYNC   0x1000u
+#define WIRE_SYNC    0x101000u
+
+static uint32_t io_flags(const struct file *file)
+{
+	return atomic_load(&((struct file *)(uintptr_t)file)->flags) | FUSE_O_LARGEFILE;
+}
+
+/* Most bytes of one READ, WRITE. At least a page. */
+static size_t read_limit(const struct fuse_super *fs)
+{
+	size_t limit = (size_t)fs->conn->max_pages * FUSE_PAGE;
+
+	if (limit > fs->max_read)
+		limit = fs->max_read;
+	return limit < FUSE_PAGE ? FUSE_PAGE : limit;
+}
+
+size_t fuse_write_limit(const struct fuse_super *fs)
+{
+	size_t limit = (size_t)fs->conn->max_pages * FUSE_PAGE;
+
+	if (limit > fs->conn->max_write)
+		limit = fs->conn->max_write;
+	return limit < FUSE_PAGE ? FUSE_PAGE : limit;
+}
+
+/* --- READ --------------------------------------------------------------------------------- */
+
+ssize_t fuse_read_request(const struct op_ctx *ctx, struct file *file, void *buf, size_t len,
+			  int64_t pos, bool with_owner)
+{
+	struct fuse_file *ff = file->private;
+	struct fuse_read_in in = {.fh = ff->fh};
+	struct fuse_args args;
+
+	in.offset = (uint64_t)pos;
+	in.size = (uint32_t)len;
+	in.flags = io_flags(file);
+	if (with_owner) {
+		in.read_flags = FUSE_READ_LOCKOWNER;
+		in.lock_owner = fuse_lock_owner(fuse_of(ff->inode), ctx->files);
+	}
+	fuse_args_init(&args, FUSE_READ, ff->inode);
+	fuse_args_pin_file(&args, ff);
+	fuse_args_in(&args, &in, sizeof(in));
+	fuse_args_out(&args, buf, len);
+	return fuse_send(ctx, ff->inode, &args);
+}
+
+/* F82: the file has turned out to end at `size`, unless it was changed meanwhile. */
+static void size_seen(struct inode *inode, int64_t size, uint64_t version)
+{
+	struct fuse_inode *fi = fuse_i(inode);
+	bool shrunk = false;
+
+	if (fuse_is_writeback(inode))
+		return;
+	fb_mutex_lock(&inode->attr_lock);
+	if (fi->attr_version <= version && !fi->size_changing && size < inode->size) {
+		fi->attr_version = atomic_fetch_add(&fuse_of(inode)->attr_version, 1) + 1;
+		inode->size = size;
+		shrunk = true;
+	}
+	fb_mutex_unlock(&inode->attr_lock);
+	if (shrunk)
+		fuse_stale(inode, STATX_SIZE | STATX_BLOCKS);
+}
+
+/*
+ * Asks the daemon for the pages of one fill. *ret_buf: all of its bytes, zeros behind the end of
+ * file; the caller frees it. Bytes of the fill, or -errno.
+ */
+static ssize_t fill_pages(const struct op_ctx *ctx, struct file *file, struct fuse_fill *fill,
+			  char **ret_buf)
+{
+	struct inode *inode = file->inode;
+	struct fuse_cache *cache = &fuse_i(inode)->cache;
+	uint64_t version = fuse_attr_version(inode);
+	size_t len = (size_t)(fill->end - fill->first) * FUSE_PAGE;
+	int64_t pos = fill->first * FUSE_PAGE;
+	char *buf = malloc(len);
+	ssize_t got = buf ? fuse_read_request(ctx, file, buf, len, pos, false) : -ENOMEM;
+
+	if (got < 0) {
+		(void)fuse_cache_end_fill(cache, fill, NULL, 0);
+		free(buf);
+		return got;
+	}
+	(void)fuse_cache_end_fill(cache, fill, buf, (size_t)got);
+	if ((size_t)got < len) {
+		memset(buf + got, 0, len - (size_t)got);
+		size_seen(inode, pos + got, version);
+	}
+	fuse_stale(inode, STATX_ATIME); /* F25 */
+	*ret_buf = buf;
+	return (ssize_t)len;
+}
+
+static int64_t pages_up(int64_t bytes)
+{
+	return bytes / FUSE_PAGE + (bytes % FUSE_PAGE != 0);
+}
+
+/* Up to which page to ask, when `want` bytes from pos are missing: readahead (F81). */
+static int64_t window_end(struct file *file, int64_t pos, size_t want, int64_t size)
+{
+	struct fuse_file *ff = file->private;
+	struct fuse_super *fs = fuse_of(file->inode);
+	int64_t first = pos / FUSE_PAGE, end = pages_up(pos + (int64_t)want);
+	int64_t limit = (int64_t)(read_limit(fs) / FUSE_PAGE);
+	uint32_t most = fs->conn->max_readahead / FUSE_PAGE;
+
+	if (__atomic_load_n(&ff->next_read, __ATOMIC_RELAXED) == pos) {
+		uint32_t window = ff->window ? ff->window * 2 : FIRST_WINDOW;
+
+		window = window > most ? most : window;
+		__atomic_store_n(&ff->window, window, __ATOMIC_RELAXED);
+		if (end < first + window)
+			end = first + window;
+	} else {
+		__atomic_store_n(&ff->window, 0, __ATOMIC_RELAXED);
+	}
+	if (end > pages_up(size))
+		end = pages_up(size);
+	return end > first + limit ? first + limit : end;
+}
+
+/* Gets missing pages and hands `want` bytes (or fewer) of them to the reader. */
+static ssize_t read_missing(const struct op_ctx *ctx, struct file *file, struct io_iter *to,
+			    int64_t pos, size_t want, int64_t size)
+{
+	struct fuse_cache *cache = &fuse_i(file->inode)->cache;
+	cleanup_free char *buf = NULL;
+	struct fuse_fill fill;
+	ssize_t len;
+	size_t skip;
+	int err = fuse_cache_begin_fill(cache, pos / FUSE_PAGE, window_end(file, pos, want, size),
+					&fill);
+
+	if (err)
+		return err == 1 ? 0 : err;
+	len = fill_pages(ctx, file, &fill, &buf);
+	if (len < 0)
+		return len;
+	skip = (size_t)(pos % FUSE_PAGE);
+	size = inode_size(file->inode); /* a short answer has lowered it */
+	if (pos >= size)
+		return 0;
+	if ((int64_t)want > size - pos)
+		want = (size_t)(size - pos);
+	if (want > (size_t)len - skip)
+		want = (size_t)len - skip;
+	if (iter_to(to, buf + skip, want) != want)
+		return -EFAULT;
+	return (ssize_t)want;
+}
+
+static ssize_t cached_read(const struct op_ctx *ctx, struct file *file, struct io_iter *to,
+			   int64_t *pos)
+{
+	struct fuse_file *ff = file->private;
+	struct inode *inode = file->inode;
+	ssize_t done = 0, n = 0;
+	int64_t size = inode_size(inode);
+
+	if (fuse_conn_has(fuse_conn_of(inode), FUSE_AUTO_INVAL_DATA) ||
+	    (int64_t)to->count > size - *pos) { /* F80 */
+		n = fuse_update_attributes(ctx, inode, ff, STATX_SIZE);
+		if (n < 0)
+			return n;
+	}
+	while (to->count > 0) {
+		size_t want = to->count;
+
+		size = inode_size(inode);
+		if (*pos >= size)
+			break;
+		if ((int64_t)want > size - *pos)
+			want = (size_t)(size - *pos);
+		n = fuse_cache_read(&fuse_i(inode)->cache, to, *pos, want);
+		if (n == 0)
+			n = read_missing(ctx, file, to, *pos, want, size);
+		if (n < 0)
+			break;
+		*pos += n;
+		done += n;
+		__atomic_store_n(&ff->next_read, *pos, __ATOMIC_RELAXED);
+	}
+	return done > 0 ? done : n < 0 ? n : 0;
+}
+
+/* F84, F85 */
+static ssize_t direct_read(const struct op_ctx *ctx, struct file *file, struct io_iter *to,
+			   int64_t *pos)
+{
+	size_t limit = read_limit(fuse_of(file->inode));
+	size_t size = to->count < limit ? to->count : limit;
+	cleanup_free char *buf = malloc(size ? size : 1);
+	ssize_t done = 0, n = 0;
+
+	if (!buf)
+		return -ENOMEM;
+	while (to->count > 0) {
+		size_t want = to->count < size ? to->count : size;
+
+		n = fuse_read_request(ctx, file, buf, want, *pos, true);
+		if (n <= 0)
+			break;
+		if (iter_to(to, buf, (size_t)n) != (size_t)n) {
+			n = -EFAULT;
+			break;
+		}
+		*pos += n;
+		done += n;
+		if ((size_t)n < want)
+			break;
+	}
+	fuse_stale(file->inode, STATX_ATIME);
+	return done > 0 ? done : n;
+}
+
+ssize_t fuse_read_iter(const struct op_ctx *ctx, struct file *file, struct io_iter *to,
+		       int64_t *pos, int rwf)
+{
+	struct fuse_file *ff = file->private;
+	int64_t stream_pos = 0;
+
+	(void)rwf;
+	if (fuse_is_bad(file->inode))
+		return -EIO;
+	if (!pos)
+		pos = &stream_pos;
+	if (to->count == 0)
+		return 0;
+	if (fuse_is_passthrough(ff))
+		return fuse_passthrough_read(ctx, file, to, pos, rwf);
+	if ((ff->open_flags & FOPEN_DIRECT_IO) || (atomic_load(&file->flags) & O_DIRECT)) {
+		ssize_t err = fuse_writeback(ctx, file->inode); /* F84 */
+
+		if (err < 0)
+			return err;
+	}
+	if (ff->open_flags & FOPEN_DIRECT_IO)
+		return direct_read(ctx, file, to, pos);
+	if (atomic_load(&file->flags) & O_DIRECT) {
+		ssize_t err = fuse_update_attributes(ctx, file->inode, ff, STATX_SIZE);
+
+		if (err < 0 || *pos >= inode_size(file->inode))
+			return err;
+		return direct_read(ctx, file, to, pos);
+	}
+	return cached_read(ctx, file, to, pos);
+}
+
+/* --- WRITE -------------------------------------------------------------------------------- */
+
+static ssize_t write_request(const struct op_ctx *ctx, struct file *file, const void *buf,
+			     size_t len, int64_t pos, int rwf, bool direct)
+{
+	struct fuse_file *ff = file->private;
+	struct fuse_write_in in = {.fh = ff->fh};
+	struct fuse_write_out out = {0};
+	struct fuse_args args;
+	ssize_t err;
+
+	in.offset = (uint64_t)pos;
+	in.size = (uint32_t)len;
+	in.flags = io_flags(file);
+	if (rwf & RWF_DSYNC)
+		in.flags |= WIRE_DSYNC;
+	if (rwf & RWF_SYNC)
+		in.flags |= WIRE_SYNC;
+	if (direct) {
+		in.write_flags = FUSE_WRITE_LOCKOWNER;
+		in.lock_owner = fuse_lock_owner(fuse_of(ff->inode), ctx->files);
+		if (ctx->cred && !ctx_capable(ctx, CAP_FSETID))
+			in.write_flags |= FUSE_WRITE_KILL_SUIDGID; /* 6.15 */
+	} else if (fuse_daemon_kills(ctx, fuse_of(ff->inode))) {
+		in.write_flags |= FUSE_WRITE_KILL_SUIDGID;
+	}
+	fuse_args_init(&args, FUSE_WRITE, ff->inode);
+	fuse_args_pin_file(&args, ff);
+	fuse_args_in(&args, &in, sizeof(in));
+	fuse_args_in(&args, buf, len);
+	fuse_args_out(&args, &out, sizeof(out));
+	err = fuse_send(ctx, ff->inode, &args);
+	if (err < 0)
+		return err;
+	return out.size > len ? -EIO : (ssize_t)out.size; /* F87 */
+}
+
+static void size_written(struct inode *inode, int64_t end)
+{
+	fuse_bump_version(inode);
+	fb_mutex_lock(&inode->attr_lock);
+	if (end > inode->size)
+		inode->size = end;
+	fb_mutex_unlock(&inode->attr_lock);
+	fuse_stale(inode, FUSE_STALE_MODSIZE);
+}
+
+/* The daemon has taken these bytes. */
+static void written(struct inode *inode, const char *buf, size_t len, int64_t pos, bool direct)
+{
+	struct fuse_cache *cache = &fuse_i(inode)->cache;
+	int64_t end = pos + (int64_t)len, old_size = inode_size(inode);
+
+	fuse_cache_grow(cache, old_size, end);
+	if (direct && !fuse_cache_tracked(cache))
+		fuse_cache_invalidate(cache, pos, end);
+	else
+		fuse_cache_write(cache, buf, len, pos, old_size);
+	size_written(inode, end);
+}
+
+/* Bytes of the next WRITE at pos: whole pages but for the first and last one. */
+static size_t write_chunk(const struct fuse_super *fs, int64_t pos, size_t left, bool direct)
+{
+	size_t in_page = (size_t)(pos % FUSE_PAGE);
+	size_t limit = fuse_write_limit(fs);
+
+	if (!direct) {
+		if (!fuse_conn_has(fs->conn, FUSE_BIG_WRITES))
+			limit = FUSE_PAGE - in_page;
+		else if (limit > (size_t)fs->conn->max_pages * FUSE_PAGE - in_page)
+			limit = (size_t)fs->conn->max_pages * FUSE_PAGE - in_page;
+	}
+	return left < limit ? left : limit;
+}
+
+/* F84, F86: the same loop for both; they differ in the cache and in a WRITE that takes nothing. */
+static ssize_t write_loop(const struct op_ctx *ctx, struct file *file, struct io_iter *from,
+			  int64_t *pos, int rwf, bool direct)
+{
+	struct inode *inode = file->inode;
+	struct fuse_super *fs = fuse_of(inode);
+	size_t size = fuse_write_limit(fs);
+	cleanup_free char *buf = NULL;
+	ssize_t done = 0, n = 0;
+
+	if (from->count < size)
+		size = from->count;
+	buf = malloc(size ? size : 1);
+	if (!buf)
+		return -ENOMEM;
+	while (from->count > 0) {
+		size_t want =
+			write_chunk(fs, *pos, from->count < size ? from->count : size, direct);
+		size_t got = iter_from(from, buf, want);
+
+		if (got == 0) {
+			n = -EFAULT;
+			break;
+		}
+		n = write_request(ctx, file, buf, got, *pos, rwf, direct);
+		if (n == 0 && !direct)
+			n = -EIO;
+		if (n <= 0)
+			break;
+		written(inode, buf, (size_t)n, *pos, direct);
+		*pos += n;
+		done += n;
+		if ((size_t)n < got || got < want)
+			break;
+	}
+	return done > 0 ? done : n;
+}
+
+/* F89, 6.15: what a write by somebody else than root takes away from the file. */
+int fuse_remove_privs(const struct op_ctx *ctx, struct file *file)
+{
+	struct fuse_inode *fi = fuse_i(file->inode);
+	bool none = !(inode_mode(file->inode) & (S_ISUID | S_ISGID));
+	int err;
+
+	if (atomic_load(&fi->nosec))
+		return 0;
+	err = fuse_kill_capability(ctx, file->path.dentry);
+	if (!err)
+		err = fuse_kill_suid(ctx, file->inode);
+	/* F31: remembered until the attributes are taken over afresh (cf. inode_has_no_xattr()). */
+	if (!err && none && fuse_conn_has(fuse_conn_of(file->inode), FUSE_HANDLE_KILLPRIV_V2))
+		atomic_store(&fi->nosec, true);
+	return err;
+}
+
+/* One page's bytes into the cache; what is missing of the page is read first. */
+static int dirty_page(const struct op_ctx *ctx, struct file *file, const char *buf, size_t len,
+		      int64_t pos)
+{
+	struct inode *inode = file->inode;
+	struct fuse_cache *cache = &fuse_i(inode)->cache;
+	int64_t size = inode_size(inode), end = pos + (int64_t)len;
+	int64_t start = pos - pos % FUSE_PAGE;
+	int err = -EAGAIN;
+
+	/* Again when it was invalidated since it was read. */
+	for (int tries = 0; err == -EAGAIN && tries < MAX_TRIES; tries++) {
+		if (!fuse_cache_may_dirty(cache, pos, len, size)) {
+			err = fuse_fill_range(ctx, file, start, start + 1);
+			if (err)
+				return err;
+		}
+		fuse_cache_grow(cache, size, end);
+		err = fuse_cache_dirty_page(cache, buf, len, pos, size);
+	}
+	if (err)
+		return err == -EAGAIN ? -EIO : err;
+	fb_mutex_lock(&inode->attr_lock);
+	if (end > inode->size)
+		inode->size = end;
+	fb_mutex_unlock(&inode->attr_lock);
+	return 0;
+}
+
+/* Page by page; the bytes that got there, or -errno if none did. */
+static ssize_t dirty_pages(const struct op_ctx *ctx, struct file *file, const char *buf, size_t len,
+			   int64_t pos)
+{
+	size_t done = 0;
+
+	while (done < len) {
+		size_t n = FUSE_PAGE - (size_t)((pos + (int64_t)done) % FUSE_PAGE);
+		int err;
+
+		n = n < len - done ? n : len - done;
+		err = dirty_page(ctx, file, buf + done, n, pos + (int64_t)done);
+		if (err)
+			return done > 0 ? (ssize_t)done : err;
+		done += n;
+	}
+	return (ssize_t)done;
+}
+
+/* F90: the daemon gets it later. */
+static ssize_t write_back(const struct op_ctx *ctx, struct file *file, struct io_iter *from,
+			  int64_t *pos)
+{
+	struct inode *inode = file->inode;
+	size_t size = from->count < COPY_BYTES ? from->count : COPY_BYTES;
+	cleanup_free char *buf = malloc(size);
+	ssize_t done = 0, n = buf ? 0 : -ENOMEM;
+
+	while (n >= 0 && from->count > 0) {
+		struct iter_mark mark = iter_save(from);
+		size_t got = iter_from(from, buf, from->count < size ? from->count : size);
+
+		n = got ? dirty_pages(ctx, file, buf, got, *pos) : -EFAULT;
+		if (n < 0)
+			break;
+		iter_restore(from, mark);
+		iter_advance(from, (size_t)n);
+		*pos += n;
+		done += n;
+		if ((size_t)n < got)
+			break;
+		n = fuse_writeback_later(ctx, inode);
+	}
+	if (done > 0) {
+		fuse_bump_version(inode);
+		fuse_stale(inode, FUSE_STALE_MODIFY);
+	}
+	return done > 0 ? done : n;
+}
+
+/* F133, F134: what the daemon has to know it will be asked for. */
+static ssize_t write_passthrough(const struct op_ctx *ctx, struct file *file, struct io_iter *from,
+				 int64_t *pos, int rwf)
+{
+	ssize_t ret = fuse_remove_privs(ctx, file);
+
+	if (!ret)
+		ret = fuse_passthrough_write(ctx, file, from, pos, rwf);
+	if (ret > 0)
+		size_written(file->inode, *pos);
+	return ret;
+}
+
+static ssize_t write_locked(const struct op_ctx *ctx, struct file *file, struct io_iter *from,
+			    int64_t *pos, int rwf)
+{
+	struct fuse_file *ff = file->private;
+	struct inode *inode = file->inode;
+	unsigned flags = atomic_load(&file->flags);
+	bool direct = (ff->open_flags & FOPEN_DIRECT_IO) || (flags & O_DIRECT);
+	bool extends;
+	ssize_t ret;
+	int err;
+
+	if (!direct && fuse_is_writeback(inode)) { /* F90 */
+		err = fuse_update_attributes(ctx, inode, ff, STATX_MODE);
+		if (err)
+			return err;
+	}
+	if ((flags & O_APPEND) || (rwf & RWF_APPEND))
+		*pos = inode_size(inode); /* F88 */
+	if (direct) {
+		err = fuse_writeback(ctx, inode); /* F84 */
+		if (err)
+			return err;
+	} else {
+		err = fuse_remove_privs(ctx, file);
+		if (!err)
+			err = fuse_cache_wait(&fuse_i(inode)->cache, *pos, from->count);
+		if (err)
+			return err;
+	}
+	if (!direct && fuse_is_writeback(inode))
+		return write_back(ctx, file, from, pos);
+	extends = (int64_t)from->count > inode_size(inode) - *pos;
+	if (extends)
+		fuse_size_changing(inode, 1);
+	ret = write_loop(ctx, file, from, pos, rwf, direct);
+	if (extends)
+		fuse_size_changing(inode, -1);
+	return ret;
+}
+
+ssize_t fuse_write_iter(const struct op_ctx *ctx, struct file *file, struct io_iter *from,
+			int64_t *pos, int rwf)
+{
+	struct fuse_file *ff = file->private;
+	struct inode *inode = file->inode;
+	unsigned flags = atomic_load(&file->flags);
+	int64_t stream_pos = 0;
+	ssize_t ret;
+	int err;
+
+	if (fuse_is_bad(inode))
+		return -EIO;
+	if (from->count == 0)
+		return 0;
+	if (!pos)
+		pos = &stream_pos;
+	/* F95: only a writer that stays within the file may go beside others. */
+	if ((ff->open_flags & FOPEN_PARALLEL_DIRECT_WRITES) && !(flags & O_APPEND) &&
+	    (int64_t)from->count <= inode_size(inode) - *pos) {
+		inode_lock_shared(inode);
+		ret = fuse_writeback(ctx, inode); /* F84 */
+		if (!ret)
+			ret = write_loop(ctx, file, from, pos, rwf, true);
+		inode_unlock_shared(inode);
+		return ret;
+	}
+	if (sleep_rwlock_write_lock_killable(&inode->lock))
+		return -EINTR;
+	if (fuse_is_passthrough(ff))
+		ret = write_passthrough(ctx, file, from, pos, rwf);
+	else
+		ret = write_locked(ctx, file, from, pos, rwf);
+	inode_unlock(inode);
+	if (ret > 0 && !(ff->open_flags & FOPEN_DIRECT_IO) &&
+	    ((flags & O_DSYNC) || (rwf & (RWF_DSYNC | RWF_SYNC)))) {
+		bool full = (flags & O_SYNC) == O_SYNC || (rwf & RWF_SYNC);
+
+		err = fuse_file_fsync(ctx, file, 0, INT64_MAX, !full);
+		if (err)
+			return err;
+	}
+	return ret;
+}
+
+/* --- mmap --------------------------------------------------------------------------------- */
+
+#define SPARSE_BYTES (8LL << 20) /* from there on it pays to ask for holes first */
+
+/* The missing pages of [pos, end) that the daemon calls a hole, if any: where the next data is. */
+static int64_t skip_hole(const struct op_ctx *ctx, struct file *file, int64_t pos, int64_t end)
+{
+	struct fuse_cache *cache = &fuse_i(file->inode)->cache;
+	int64_t data = fuse_seek_request(ctx, file->private, pos, SEEK_DATA);
+	struct fuse_fill fill;
+
+	if (data == -ENXIO)
+		data = pages_up(end) * FUSE_PAGE;
+	data = data < end ? data / FUSE_PAGE * FUSE_PAGE : pages_up(end) * FUSE_PAGE;
+	while (pos < data) {
+		int err = fuse_cache_begin_fill(cache, pos / FUSE_PAGE, data / FUSE_PAGE, &fill);
+
+		if (err < 0)
+			return err;
+		if (err == 0)
+			fuse_cache_end_hole(cache, &fill);
+		pos = err ? pos / FUSE_PAGE * FUSE_PAGE + FUSE_PAGE : fill.end * FUSE_PAGE;
+	}
+	return pos;
+}
+
+/* How far the daemon says that data goes; the end if it does not say. */
+static int64_t data_end(const struct op_ctx *ctx, struct file *file, int64_t pos, int64_t end)
+{
+	int64_t hole = fuse_seek_request(ctx, file->private, pos, SEEK_HOLE);
+
+	return hole <= pos || hole > end ? end : hole;
+}
+
+/* One run of missing pages. Where it ends, or -errno. */
+static int64_t fill_run(const struct op_ctx *ctx, struct file *file, int64_t pos, int64_t end)
+{
+	struct fuse_cache *cache = &fuse_i(file->inode)->cache;
+	int64_t limit = (int64_t)(read_limit(fuse_of(file->inode)) / FUSE_PAGE);
+	int64_t first = pos / FUSE_PAGE, last = pages_up(end);
+	struct fuse_fill fill;
+	char *buf;
+	ssize_t n = fuse_cache_begin_fill(cache, first, last < first + limit ? last : first + limit,
+					  &fill);
+
+	if (n == 1)
+		return pos;
+	if (n == 0)
+		n = fill_pages(ctx, file, &fill, &buf);
+	if (n < 0)
+		return n;
+	free(buf);
+	return fill.end * FUSE_PAGE;
+}
+
+int fuse_fill_range(const struct op_ctx *ctx, struct file *file, int64_t pos, int64_t end)
+{
+	struct fuse_cache *cache = &fuse_i(file->inode)->cache;
+	bool sparse = end - pos >= SPARSE_BYTES;
+	int64_t data = 0; /* up to where there is data, as far as we know */
+
+	while (pos < end && pos < inode_size(file->inode)) {
+		size_t valid = fuse_cache_valid(cache, pos, (size_t)(end - pos));
+
+		if (valid > 0) {
+			pos += (int64_t)valid;
+			continue;
+		}
+		if (sparse && pos >= data) {
+			int64_t next = skip_hole(ctx, file, pos, end);
+
+			if (next == -EINTR)
+				return -EINTR;
+			sparse = next >= 0; /* else it has to be read, all of it */
+			if (sparse) {
+				pos = next;
+				data = pos < end ? data_end(ctx, file, pos, end) : end;
+				continue;
+			}
+		}
+		pos = fill_run(ctx, file, pos, sparse && data < end ? data : end);
+		if (pos < 0)
+			return (int)pos;
+	}
+	return 0;
+}
+
+/* Missing pages of the request's range are read now, not at the first touch. */
+static int fill_request(const struct op_ctx *ctx, struct file *file, const struct mmap_request *req)
+{
+	int64_t size = inode_size(file->inode), end;
+
+	end = req->length > (uint64_t)(INT64_MAX - req->offset)
+		      ? INT64_MAX
+		      : req->offset + (int64_t)req->length;
+	return fuse_fill_range(ctx, file, req->offset, end > size ? size : end);
+}
+
+static int map_read_only(const struct op_ctx *ctx, struct file *file,
+			 const struct mmap_request *req, int *ret_hostfd)
+{
+	struct inode *inode = file->inode;
+	struct fuse_cache *cache = &fuse_i(inode)->cache;
+	int err = fill_request(ctx, file, req);
+
+	if (err)
+		return err;
+	err = fuse_cache_hostfd(cache, inode_size(inode), false, ret_hostfd);
+	/* no read-only view to be had; a private one changes nothing */
+	if (err == -EACCES && (req->flags & MAP_TYPE) == MAP_PRIVATE)
+		err = fuse_cache_hostfd(cache, inode_size(inode), true, ret_hostfd);
+	return err;
+}
+
+/*
+ * All mappings of a file that is open for writing: the descriptor stays at the guest's number, and
+ * mprotect(2) may make any shared one writable later. -EACCES: not to be had.
+ */
+static int map_writable(const struct op_ctx *ctx, struct file *file,
+			const struct mmap_request *req, int *ret_hostfd)
+{
+	struct inode *inode = file->inode;
+	struct fuse_inode *fi = fuse_i(inode);
+	int err;
+
+	if (sleep_mutex_lock_killable(&fi->writeback_mutex))
+		return -EINTR;
+	err = fuse_mapping_begin(inode, file);
+	if (!err)
+		err = fill_request(ctx, file, req);
+	if (!err)
+		err = fuse_cache_hostfd(&fi->cache, inode_size(inode), true, ret_hostfd);
+	sleep_mutex_unlock(&fi->writeback_mutex);
+	return err;
+}
+
+int fuse_mmap(const struct op_ctx *ctx, struct file *file, const struct mmap_request *req,
+	      int *ret_hostfd)
+{
+	struct fuse_file *ff = file->private;
+	struct inode *inode = file->inode;
+	bool shared = (req->flags & MAP_TYPE) != MAP_PRIVATE;
+	int err;
+
+	if (fuse_is_bad(inode))
+		return -EIO;
+	if (ff->backing)
+		return fuse_passthrough_mmap(ctx, file, req, ret_hostfd);
+	if (ff->open_flags & FOPEN_DIRECT_IO) { /* F100 */
+		if (shared && !fuse_conn_has(fuse_conn_of(inode), FUSE_DIRECT_IO_ALLOW_MMAP))
+			return -ENODEV;
+		fuse_cache_drop(&fuse_i(inode)->cache);
+	}
+	err = fuse_update_attributes(ctx, inode, ff, STATX_SIZE);
+	if (err)
+		return err;
+	if (file->fmode & FMODE_WRITE) {
+		err = map_writable(ctx, file, req, ret_hostfd);
+		if (err != -EACCES || (shared && (req->prot & PROT_WRITE)))
+			return err == -EACCES ? -ENODEV : err;
+	}
+	return map_read_only(ctx, file, req, ret_hostfd);
+}

@@ -1,0 +1,395 @@
+/* The "fuse" file system type: mount options, superblock, statfs, unmount (matrix 7.1). */
+#include <limits.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/capability.h>
+#include <sys/random.h>
+#include <sys/sysmacros.h>
+
+#include "devfuse/dev.h"
+#include "devfuse/registry.h"
+#include "fusefs/fusefs.h"
+#include "fusefs/fusefs_type.h"
+#include "vfs/dentry.h"
+#include "vfs/fdtable.h"
+#include "vfs/file.h"
+#include "vfs/perm.h"
+#include "vfs/strbuf.h"
+
+struct fuse_options {
+	struct fuse_dev *dev; /* counted */
+	uint32_t rootmode, user_id, group_id, max_read;
+	bool has_rootmode, has_user_id, has_group_id, has_max_read;
+	bool default_permissions, allow_other;
+};
+
+/* --- options ------------------------------------------------------------------------------ */
+
+static int parse_number(struct fs_context *fc, const struct fs_parameter *param, int base,
+			uint32_t *ret_value)
+{
+	unsigned long value;
+	char *end;
+
+	if (param->type != FS_VALUE_STRING || !param->string[0] ||
+	    !strchr("0123456789", param->string[0]))
+		goto bad;
+	errno = 0;
+	value = strtoul(param->string, &end, base);
+	if (*end || value > UINT32_MAX)
+		goto bad;
+	*ret_value = (uint32_t)value;
+	return 0;
+bad:
+	fc_error(fc, "fuse: Bad value for '%s'", param->key);
+	return -EINVAL;
+}
+
+static int set_dev(struct fs_context *fc, struct fuse_options *opts, struct file *file)
+{
+	struct fuse_dev *dev = fuse_dev_of(file);
+
+	if (!dev) {
+		fc_error(fc, "fuse: fd is not a fuse device");
+		return -EINVAL;
+	}
+	fuse_dev_put(opts->dev);
+	opts->dev = dev;
+	return 0;
+}
+
+static int parse_fd(const struct op_ctx *ctx, struct fs_context *fc, struct fuse_options *opts,
+		    const struct fs_parameter *param)
+{
+	struct file *file;
+	uint32_t fd;
+	int err;
+
+	if (param->type == FS_VALUE_FILE)
+		return set_dev(fc, opts, param->file);
+	err = parse_number(fc, param, 0, &fd);
+	if (err)
+		return err;
+	file = ctx->files && fd <= INT_MAX ? fdtable_file(ctx->files, (int)fd) : NULL;
+	if (!file) {
+		fc_error(fc, "fuse: fd %u is not open", fd);
+		return -EBADF;
+	}
+	err = set_dev(fc, opts, file);
+	file_put(file);
+	return err;
+}
+
+static bool valid_rootmode(uint32_t mode)
+{
+	struct fuse_attr attr = {.mode = mode};
+
+	return fuse_attr_valid(&attr);
+}
+
+static int parse_rootmode(struct fs_context *fc, struct fuse_options *opts,
+			  const struct fs_parameter *param)
+{
+	int err = parse_number(fc, param, 8, &opts->rootmode);
+
+	if (err)
+		return err;
+	if (!valid_rootmode(opts->rootmode)) {
+		fc_error(fc, "fuse: Invalid rootmode");
+		return -EINVAL;
+	}
+	opts->has_rootmode = true;
+	return 0;
+}
+
+static int parse_flag(struct fs_context *fc, const struct fs_parameter *param, bool *ret_flag)
+{
+	if (param->type != FS_VALUE_FLAG) {
+		fc_error(fc, "fuse: Unexpected value for '%s'", param->key);
+		return -EINVAL;
+	}
+	*ret_flag = true;
+	return 0;
+}
+
+static int fuse_parse_param(const struct op_ctx *ctx, struct fs_context *fc,
+			    const struct fs_parameter *param)
+{
+	struct fuse_options *opts = fc->fs_private;
+	const char *key = param->key;
+	int err;
+
+	if (fc->reconfigure) /* M05: a remount changes none of these */
+		return strcmp(key, "source") == 0 ? -ENOPARAM : 0;
+	if (strcmp(key, "fd") == 0)
+		return parse_fd(ctx, fc, opts, param);
+	if (strcmp(key, "rootmode") == 0)
+		return parse_rootmode(fc, opts, param);
+	if (strcmp(key, "default_permissions") == 0)
+		return parse_flag(fc, param, &opts->default_permissions);
+	if (strcmp(key, "allow_other") == 0)
+		return parse_flag(fc, param, &opts->allow_other);
+	if (strcmp(key, "user_id") == 0) {
+		err = parse_number(fc, param, 0, &opts->user_id);
+		opts->has_user_id = err == 0;
+		return err;
+	}
+	if (strcmp(key, "group_id") == 0) {
+		err = parse_number(fc, param, 0, &opts->group_id);
+		opts->has_group_id = err == 0;
+		return err;
+	}
+	if (strcmp(key, "max_read") == 0) {
+		err = parse_number(fc, param, 0, &opts->max_read);
+		opts->has_max_read = err == 0;
+		return err;
+	}
+	if (strcmp(key, "blksize") == 0) {
+		fc_error(fc, "fuse: blksize only supported for fuseblk");
+		return -EINVAL;
+	}
+	return -ENOPARAM;
+}
+
+static void fuse_free_context(struct fs_context *fc)
+{
+	struct fuse_options *opts = fc->fs_private;
+
+	if (!opts)
+		return;
+	fuse_dev_put(opts->dev);
+	free(opts);
+}
+
+/* --- the superblock ----------------------------------------------------------------------- */
+
+static int fuse_statfs(const struct op_ctx *ctx, struct dentry *dentry, struct kstatfs *ret_statfs)
+{
+	struct fuse_super *fs = fuse_sb(dentry->sb);
+	struct fuse_kstatfs out;
+	struct fuse_args args;
+	ssize_t err;
+
+	memset(ret_statfs, 0, sizeof(*ret_statfs));
+	ret_statfs->type = FUSE_SUPER_MAGIC;
+	if (!fuse_allowed(ctx, fs)) /* F41 */
+		return 0;
+	memset(&out, 0, sizeof(out));
+	fuse_args_init(&args, FUSE_STATFS, dentry->inode);
+	fuse_args_out(&args, &out, sizeof(out));
+	err = fuse_conn_call(fs->conn, ctx, &args);
+	if (err < 0)
+		return (int)err;
+	ret_statfs->bsize = out.bsize;
+	ret_statfs->frsize = out.frsize;
+	ret_statfs->blocks = out.blocks;
+	ret_statfs->bfree = out.bfree;
+	ret_statfs->bavail = out.bavail;
+	ret_statfs->files = out.files;
+	ret_statfs->ffree = out.ffree;
+	ret_statfs->namelen = out.namelen;
+	return 0;
+}
+
+static void fuse_umount_begin(struct superblock *sb)
+{
+	fuse_conn_abort(fuse_sb(sb)->conn, false);
+}
+
+static void fuse_put_super(struct superblock *sb)
+{
+	struct fuse_super *fs = fuse_sb(sb);
+
+	if (!fs)
+		return;
+	fuse_conn_shutdown(fs->conn);
+	fb_mutex_destroy(&fs->poll_lock);
+	free(fs);
+}
+
+static void fuse_show_options(struct superblock *sb, struct strbuf *out)
+{
+	struct fuse_super *fs = fuse_sb(sb);
+
+	strbuf_printf(out, ",user_id=%u,group_id=%u", fs->user_id, fs->group_id);
+	if (fs->default_permissions)
+		strbuf_puts(out, ",default_permissions");
+	if (fs->allow_other)
+		strbuf_puts(out, ",allow_other");
+	if (fs->max_read != UINT32_MAX)
+		strbuf_printf(out, ",max_read=%u", fs->max_read);
+}
+
+static const struct superblock_ops fuse_super_ops = {
+	.free_inode = fuse_free_inode,
+	.evict_inode = fuse_evict_inode,
+	.statfs = fuse_statfs,
+	.umount_begin = fuse_umount_begin,
+	.put_super = fuse_put_super,
+	.show_options = fuse_show_options,
+};
+
+static struct fuse_super *fuse_super_new(struct superblock *sb, const struct fuse_options *opts)
+{
+	struct fuse_super *fs = calloc(1, sizeof(*fs));
+
+	if (!fs)
+		return NULL;
+	fs->conn = fuse_conn_new(minor(sb->dev), &fusefs_conn_ops, sb);
+	if (!fs->conn) {
+		free(fs);
+		return NULL;
+	}
+	fs->sb = sb;
+	fs->conn->user_id = opts->user_id;
+	fs->conn->group_id = opts->group_id;
+	fs->user_id = opts->user_id;
+	fs->group_id = opts->group_id;
+	fs->default_permissions = opts->default_permissions;
+	fs->allow_other = opts->allow_other;
+	fs->max_read = UINT32_MAX;
+	if (opts->has_max_read)
+		fs->max_read = opts->max_read < FUSE_PAGE ? FUSE_PAGE : opts->max_read;
+	atomic_init(&fs->attr_version, 1);
+	atomic_init(&fs->epoch, 1);
+	fb_mutex_init(&fs->poll_lock, RANK_FS);
+	list_init(&fs->polled);
+	if (HOST(getrandom(fs->owner_key, sizeof(fs->owner_key), 0)) < 0)
+		fs->owner_key[0] = (uint32_t)clock_monotonic_ns();
+	return fs;
+}
+
+/* F01: a guess that the first use replaces. */
+static int make_root(struct superblock *sb, uint32_t rootmode)
+{
+	struct fuse_attr attr = {.ino = FUSE_ROOT_ID, .mode = rootmode, .nlink = 1};
+	struct inode *inode;
+	int err = fuse_iget(sb, FUSE_ROOT_ID, 0, &attr, 0, 0, 0, &inode);
+
+	if (err)
+		return err;
+	sb->root = dentry_make_root(sb, inode);
+	if (!sb->root) {
+		inode_put(inode);
+		return -ENOMEM;
+	}
+	return 0;
+}
+
+/* I09: nobody shall see a mount without a daemon. */
+static int await_init(const struct op_ctx *ctx, struct fuse_conn *conn, struct fuse_dev *dev)
+{
+	int err = fuse_dev_attach(dev, conn);
+
+	if (err)
+		return err;
+	fb_mutex_lock(&conn->lock);
+	conn->init_sync = true;
+	conn->init_by_admin = ctx_capable(ctx, CAP_SYS_ADMIN);
+	fb_mutex_unlock(&conn->lock);
+	fuse_registry_add(conn); /* so that it can be aborted */
+	err = fuse_conn_send_init(conn);
+	return err ? err : fuse_conn_wait_init(conn);
+}
+
+/* Nobody has seen the superblock yet. */
+static int fill_super(const struct op_ctx *ctx, struct superblock *sb,
+		      const struct fuse_options *opts)
+{
+	int err;
+
+	sb->fs_info = fuse_super_new(sb, opts);
+	if (!sb->fs_info)
+		return -ENOMEM;
+	sb->op = &fuse_super_ops;
+	sb->d_op = &fuse_dentry_ops;
+	sb->magic = FUSE_SUPER_MAGIC;
+	sb->blksize = FUSE_PAGE;
+	sb->name_max = FUSE_NAME_MAX;
+	sb->max_bytes = INT64_MAX;
+	sb->flags |= SB_NOATIME; /* F29 */
+	err = make_root(sb, opts->rootmode);
+	if (!err && fuse_dev_sync_init(opts->dev))
+		return await_init(ctx, fuse_sb(sb)->conn, opts->dev);
+	if (!err)
+		err = fuse_dev_attach(opts->dev, fuse_sb(sb)->conn);
+	if (!err)
+		err = fuse_conn_send_init(fuse_sb(sb)->conn); /* I08: answered later */
+	if (!err || err == -ENOTCONN)
+		fuse_registry_add(fuse_sb(sb)->conn);
+	/* D04: the device was closed meanwhile; the mount comes up aborted. */
+	return err == -ENOTCONN ? 0 : err;
+}
+
+/* M03: the descriptor is in use already: another mount of the same superblock. */
+static int reuse_super(struct fs_context *fc, struct fuse_conn *conn)
+{
+	struct superblock *sb;
+
+	fb_mutex_lock(&conn->lock);
+	sb = conn->owner;
+	if (sb && !ref_get_unless_zero(&sb->ref))
+		sb = NULL;
+	fb_mutex_unlock(&conn->lock);
+	fuse_conn_put(conn);
+	if (!sb)
+		return -ENOTCONN;
+	fc->root = dentry_get(sb->root);
+	return 0;
+}
+
+static int fuse_get_tree(const struct op_ctx *ctx, struct fs_context *fc)
+{
+	struct fuse_options *opts = fc->fs_private;
+	struct fuse_conn *conn;
+	struct superblock *sb;
+	int err;
+
+	if (!opts->dev || !opts->has_rootmode || !opts->has_user_id || !opts->has_group_id) {
+		fc_error(fc, "fuse: fd, rootmode, user_id and group_id are mandatory"); /* M01 */
+		return -EINVAL;
+	}
+	conn = fuse_dev_conn(opts->dev);
+	if (conn)
+		return reuse_super(fc, conn);
+	sb = superblock_new((struct filesystem_type *)(uintptr_t)fc->type, fc->sb_flags);
+	if (!sb)
+		return -ENOMEM;
+	err = fill_super(ctx, sb, opts);
+	if (err) {
+		superblock_put(sb);
+		return err;
+	}
+	fc->root = dentry_get(sb->root);
+	return 0;
+}
+
+static const struct fs_context_ops fuse_context_ops = {
+	.free = fuse_free_context,
+	.parse_param = fuse_parse_param,
+	.get_tree = fuse_get_tree,
+};
+
+static int fuse_init_fs_context(struct fs_context *fc)
+{
+	struct fuse_options *opts = calloc(1, sizeof(*opts));
+
+	if (!opts)
+		return -ENOMEM;
+	fc->fs_private = opts;
+	fc->op = &fuse_context_ops;
+	return 0;
+}
+
+static struct filesystem_type fuse_type = {
+	.name = "fuse",
+	.fs_flags = FS_HAS_SUBTYPE | FS_USERNS_MOUNT,
+	.init_fs_context = fuse_init_fs_context,
+};
+
+int fusefs_init(void)
+{
+	filesystem_register(&fuse_type);
+	fusectl_init();
+	return 0;
+}
