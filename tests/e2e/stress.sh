@@ -1,0 +1,124 @@
+#!/bin/bash
+# The sentry under load: signals, job control, births, execs and deaths at every stage of a call.
+# Nothing may be lost, nothing may hang, and the sentry keeps nothing of what is gone. LONG=1: more.
+set -u
+cd "$(dirname "$0")/../.." || exit 2
+. tests/lib.sh
+guests=$PWD/${STRESS_GUESTS:-build/release/tests/stress-guest}
+scale=1
+[ -n "${LONG:-}" ] && scale=20
+
+stress() { # PROGRAM ARGUMENTS...
+	local program=$1
+	shift
+	succeeds "stress: $program $*" box -- "$guests/$program" "$@"
+}
+
+# The sentry among the descendants of a process.
+sentry_of() { # PID
+	local pid
+	[ "$(cat "/proc/$1/comm" 2>/dev/null)" = fusebox ] && echo "$1" && return 0
+	for pid in $(cat "/proc/$1/task/"*/children 2>/dev/null); do
+		sentry_of "$pid" && return 0
+	done
+	return 1
+}
+
+wait_for() { # WORD FILE: up to the time limit
+	local i
+	for ((i = 0; i < TEST_TIMEOUT * 20; i++)); do
+		grep -qx "$1" "$2" && return 0
+		sleep 0.05
+	done
+	return 1
+}
+
+rss_kb() { sed -n 's/^VmRSS:[^0-9]*\([0-9]*\).*/\1/p' "/proc/$1/status"; }
+fds() { ls "/proc/$1/fd" | wc -l; }
+cpu_ticks() { # utime + stime
+	local stat
+	stat=$(cat "/proc/$1/stat")
+	set -- ${stat##*) }
+	echo $((${12} + ${13}))
+}
+
+# Three times the same; between the second and the third time nothing may grow.
+no_leak() { # NAME COMMAND-LINE
+	local name=$1 command=$2 sentry rep rss=(0 0 0 0) fd=(0 0 0 0) box
+	mkfifo "$tmp/go"
+	: >"$tmp/said"
+	box -- /bin/sh -c "for rep in 1 2 3; do $command; echo \$rep \$?; read go; done" \
+		<"$tmp/go" >"$tmp/said" 2>&1 &
+	box=$!
+	exec 8>"$tmp/go"
+	for rep in 1 2 3; do
+		wait_for "$rep 0" "$tmp/said" || break
+		sentry=$(sentry_of $box)
+		sleep 0.2
+		rss[rep]=$(rss_kb "$sentry")
+		fd[rep]=$(fds "$sentry")
+		echo >&8
+	done
+	exec 8>&-
+	wait $box
+	rm -f "$tmp/go"
+	if [ "${fd[3]}" -eq 0 ]; then
+		fail "no leak: $name" "$(cat "$tmp/said")"
+	elif [ "${fd[2]}" -ne "${fd[3]}" ] || [ $((rss[3] - rss[2])) -gt "${LEAK_KB:-400}" ]; then
+		fail "no leak: $name" "descriptors ${fd[*]:1}, RSS in KiB ${rss[*]:1}"
+	else
+		pass "no leak: $name (descriptors ${fd[*]:1}, RSS in KiB ${rss[*]:1})"
+	fi
+}
+
+# A sentry whose guests all sleep uses no processor time.
+idle() { # NAME COMMAND...
+	local name=$1 sentry before after box
+	shift
+	mkfifo "$tmp/go"
+	: >"$tmp/said"
+	box -- "$@" <"$tmp/go" >"$tmp/said" 2>&1 &
+	box=$!
+	exec 8>"$tmp/go"
+	if wait_for parked "$tmp/said" && sleep 0.5 && sentry=$(sentry_of $box); then
+		before=$(cpu_ticks "$sentry")
+		sleep 2
+		after=$(cpu_ticks "$sentry")
+		if [ $((after - before)) -le 1 ]; then
+			pass "idle: $name"
+		else
+			fail "idle: $name" "$((after - before)) clock ticks in 2 s"
+		fi
+	else
+		fail "idle: $name" "$(cat "$tmp/said")"
+	fi
+	exec 8>&-
+	wait $box
+	rm -f "$tmp/go"
+}
+
+stress sigread restart $((2000 * scale))
+stress sigread eintr $((2000 * scale))
+stress sigread restart $((1000 * scale)) 70
+stress threads 64 $((10 * scale))
+stress lifecycle forks $((10 * scale))
+stress lifecycle vforks $((20 * scale))
+stress lifecycle threadexec $((20 * scale))
+stress lifecycle exitgroup $((20 * scale))
+stress lifecycle kills $((36 * scale))
+stress lifecycle groupkills $((36 * scale))
+stress lifecycle sigexec $((40 * scale))
+stress stopcont $((1000 * scale))
+stress masks $((60 * scale))
+expect "1 000 short commands" 1000 box -- /bin/sh -c \
+	'i=0; while [ $i -lt 1000 ]; do /bin/true && i=$((i + 1)); done; echo $i'
+
+idle "a guest that waits" "$guests/parked" 0
+idle "200 parked readers" "$guests/parked" 200
+
+no_leak "short commands" 'i=0; while [ $i -lt 200 ]; do /bin/true; i=$((i + 1)); done'
+no_leak "births and deaths" "$guests/lifecycle forks 10 && $guests/lifecycle kills 30"
+no_leak "execs from threads" "$guests/lifecycle threadexec 20"
+no_leak "signals" "$guests/sigread restart 500 && $guests/stopcont 300"
+no_leak "threads" "$guests/threads 64 5"
+summary

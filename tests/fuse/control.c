@@ -1,0 +1,358 @@
+/* fusectl, the sysctls and the module parameters; matrix 7.2, 2.3, D14. */
+#include <criterion/criterion.h>
+#include <fcntl.h>
+#include <poll.h>
+
+#include "devfuse/params.h"
+#include "sentry/base/iter.h"
+#include "tests/support/daemon.h"
+#include "vfs/cred.h"
+#include "vfs/fs/procfs.h"
+#include "vfs/fs/pseudo.h"
+#include "vfs/fs/sysfs.h"
+#include "vfs/fs_struct.h"
+#include "vfs/mount.h"
+#include "vfs/superblock.h"
+
+TestSuite(fuse_control, .timeout = 20);
+
+/* A tree of its own with that type as its root. */
+static struct fs_struct *tree_of(struct daemon *d, const char *type)
+{
+	struct fs_context *fc;
+	struct mount *mnt;
+	struct mnt_ns *ns;
+	struct fs_struct *fs;
+
+	cr_assert_eq(fs_context_new(filesystem_find(type, strlen(type)), 0, &fc), 0);
+	cr_assert_eq(fs_context_get_tree(&d->self.ctx, fc), 0);
+	cr_assert_eq(mount_create(fc, 0, &mnt), 0);
+	fs_context_free(fc);
+	ns = mnt_ns_new(mnt);
+	fs = fs_struct_new(ns);
+	mnt_ns_put(ns);
+	return fs;
+}
+
+static struct op_ctx ctx_in(struct daemon *d, struct fs_struct *fs)
+{
+	struct op_ctx ctx = d->self.ctx;
+
+	ctx.fs = fs;
+	return ctx;
+}
+
+static struct file *open_in(const struct op_ctx *ctx, const char *path, unsigned flags)
+{
+	struct open_args how = {.flags = flags};
+	struct file *file = NULL;
+	int err = vfs_open(ctx, NULL, path, &how, &file);
+
+	return err ? NULL : file;
+}
+
+static int stat_in(const struct op_ctx *ctx, const char *path, struct kstat *ret_stat)
+{
+	struct path where;
+	int err = path_lookup(ctx, NULL, path, 0, &where);
+
+	if (err)
+		return err;
+	err = vfs_getattr(ctx, &where, ret_stat, STATX_BASIC_STATS, 0);
+	path_put(&where);
+	return err;
+}
+
+static const char *get(const struct op_ctx *ctx, const char *path)
+{
+	static char buf[64];
+	struct file *file = open_in(ctx, path, O_RDONLY);
+	struct io_iter iter;
+	ssize_t n;
+
+	if (!file)
+		return "(no file)";
+	iter_init_mem(&iter, buf, sizeof(buf) - 1);
+	n = vfs_read(ctx, file, &iter);
+	buf[n < 0 ? 0 : n] = 0;
+	file_put(file);
+	return buf;
+}
+
+static ssize_t write_file(const struct op_ctx *ctx, struct file *file, const char *text)
+{
+	struct io_iter iter;
+
+	iter_init_mem(&iter, (void *)(uintptr_t)text, strlen(text));
+	return vfs_write(ctx, file, &iter);
+}
+
+static ssize_t set(const struct op_ctx *ctx, const char *path, const char *text)
+{
+	struct file *file = open_in(ctx, path, O_WRONLY);
+	ssize_t n;
+
+	if (!file)
+		return -ENOENT;
+	n = write_file(ctx, file, text);
+	file_put(file);
+	return n;
+}
+
+static const char *ctl(struct daemon *d, const char *name)
+{
+	static char path[64];
+
+	snprintf(path, sizeof(path), "/%u/%s", d->conn->id, name);
+	return path;
+}
+
+static long stat_x(struct daemon *d, void *arg)
+{
+	struct kstat st;
+
+	(void)arg;
+	return client_stat(d, "/x", &st);
+}
+
+Test(fuse_control, waiting_counts_what_was_not_answered)
+{
+	struct daemon *d = daemon_start(NULL);
+	struct fs_struct *fs = tree_of(d, "fusectl");
+	struct op_ctx ctx = ctx_in(d, fs);
+	struct client_thread t;
+	struct kstat st;
+	struct step *s;
+
+	expect_error(d, FUSE_LOOKUP, 1, ENOENT);
+	cr_assert_eq(client_stat(d, "/a", &st), -ENOENT); /* INIT is over */
+	cr_assert_str_eq(get(&ctx, ctl(d, "waiting")), "0\n");
+	s = expect_silence(d, FUSE_LOOKUP, 1);
+	client_spawn(&t, d, stat_x, NULL);
+	cr_assert(daemon_wait(d, s));
+	cr_assert_str_eq(get(&ctx, ctl(d, "waiting")), "1\n");
+	cr_assert_eq(daemon_answer(d, s->in.unique, -ENOENT, NULL, 0), 16);
+	cr_assert_eq(client_join(&t), -ENOENT);
+	cr_assert_str_eq(get(&ctx, ctl(d, "waiting")), "0\n");
+	fs_struct_put(fs);
+	DAEMON_STOP(d);
+}
+
+static void abort_with(uint64_t flags, ssize_t end_error)
+{
+	struct daemon_config config = {.flags = flags};
+	struct daemon *d = daemon_start(&config);
+	struct fs_struct *fs = tree_of(d, "fusectl");
+	struct op_ctx ctx = ctx_in(d, fs);
+	struct step *s = expect_silence(d, FUSE_LOOKUP, 1);
+	struct client_thread t;
+	struct kstat st;
+
+	client_spawn(&t, d, stat_x, NULL);
+	cr_assert(daemon_wait(d, s));
+	cr_assert_eq(set(&ctx, ctl(d, "abort"), "1"), 1);
+	cr_assert_eq(client_join(&t), -ECONNABORTED);
+	cr_assert_eq(client_stat(d, "/x", &st), -ENOTCONN);
+	cr_assert_eq(daemon_answer(d, s->in.unique, -ENOENT, NULL, 0), -ENOENT);
+	cr_assert_str_eq(get(&ctx, ctl(d, "waiting")), "0\n"); /* stays until the unmount */
+	pthread_mutex_lock(&d->lock);
+	while (!d->ended)
+		pthread_cond_wait(&d->changed, &d->lock);
+	pthread_mutex_unlock(&d->lock);
+	cr_assert_eq(d->end_error, end_error);
+	fs_struct_put(fs);
+	daemon_stop(d);
+	daemon_free(d);
+}
+
+Test(fuse_control, abort_ends_all_with_enodev_for_the_daemon) /* D14, 4.5 */
+{
+	abort_with(FUSE_PARALLEL_DIROPS, -ENODEV);
+}
+
+Test(fuse_control, abort_error_tells_the_daemon_of_the_abort) /* D14, flag 21 */
+{
+	abort_with(FUSE_ABORT_ERROR, -ECONNABORTED);
+}
+
+Test(fuse_control, limits_are_read_and_written_at_the_start_only)
+{
+	struct daemon_config config = {.max_background = 7};
+	struct daemon *d = daemon_start(&config);
+	struct fs_struct *fs = tree_of(d, "fusectl");
+	struct op_ctx ctx = ctx_in(d, fs);
+	struct file *file;
+	struct kstat st;
+
+	expect_error(d, FUSE_LOOKUP, 1, ENOENT);
+	cr_assert_eq(client_stat(d, "/a", &st), -ENOENT);
+	cr_assert_str_eq(get(&ctx, ctl(d, "max_background")), "7\n");
+	cr_assert_str_eq(get(&ctx, ctl(d, "congestion_threshold")), "9\n");
+	cr_assert_eq(set(&ctx, ctl(d, "max_background"), "0x20\n"), 5);
+	cr_assert_str_eq(get(&ctx, ctl(d, "max_background")), "32\n");
+	cr_assert_eq(d->conn->max_background, 32);
+	cr_assert_eq(set(&ctx, ctl(d, "congestion_threshold"), "65535"), 5);
+	cr_assert_eq(set(&ctx, ctl(d, "congestion_threshold"), "65536"), -EINVAL);
+	cr_assert_eq(set(&ctx, ctl(d, "congestion_threshold"), "x"), -EINVAL);
+	cr_assert_eq(set(&ctx, ctl(d, "congestion_threshold"), ""), -EINVAL);
+	cr_assert_eq(set(&ctx, ctl(d, "congestion_threshold"), "1 2"), -EINVAL);
+	file = open_in(&ctx, ctl(d, "max_background"), O_WRONLY);
+	cr_assert_eq(write_file(&ctx, file, "5"), 1);
+	cr_assert_eq(write_file(&ctx, file, "5"), -EINVAL);
+	cr_assert_eq(vfs_llseek(&ctx, file, 0, SEEK_SET), -ESPIPE);
+	file_put(file);
+	fs_struct_put(fs);
+	DAEMON_STOP(d);
+}
+
+Test(fuse_control, the_files_are_the_mounters_and_limits_bind_users)
+{
+	struct daemon *d = daemon_start(NULL);
+	struct fs_struct *fs = tree_of(d, "fusectl");
+	struct op_ctx ctx = ctx_in(d, fs);
+	struct cred *user = cred_new(1000, 1000, NULL, 0);
+	char dir[16];
+	struct kstat st;
+
+	snprintf(dir, sizeof(dir), "/%u", d->conn->id);
+	cr_assert_eq(stat_in(&ctx, dir, &st), 0);
+	cr_assert_eq(st.mode, S_IFDIR | 0500);
+	cr_assert_eq(stat_in(&ctx, ctl(d, "abort"), &st), 0);
+	cr_assert_eq(st.mode, S_IFREG | 0200);
+	ctx.cred = user;
+	cr_assert_eq(stat_in(&ctx, ctl(d, "abort"), &st), -EACCES);
+	/* The mounter himself, but without privilege. */
+	d->conn->user_id = d->conn->group_id = 1000;
+	atomic_store(&fuse_params.max_user_bgreq, 20);
+	cr_assert_eq(set(&ctx, ctl(d, "max_background"), "21"), -EINVAL);
+	cr_assert_eq(set(&ctx, ctl(d, "max_background"), "20"), 2);
+	cr_assert_eq(set(&ctx, ctl(d, "abort"), "please"), 6);
+	cred_put(user);
+	fs_struct_put(fs);
+	daemon_stop(d);
+	daemon_free(d);
+}
+
+Test(fuse_control, a_connection_leaves_with_its_mount_and_reads_then_give_nothing)
+{
+	struct daemon *d = daemon_start(NULL);
+	struct fs_struct *fs = tree_of(d, "fusectl");
+	struct client self = {.ctx = ctx_in(d, fs), .cred = cred_new(0, 0, NULL, 0)};
+	struct file *file = open_in(&self.ctx, ctl(d, "waiting"), O_RDONLY);
+	struct io_iter iter;
+	char buf[8];
+
+	cr_assert(file);
+	self.ctx.cred = self.cred;
+	DAEMON_STOP(d);
+	iter_init_mem(&iter, buf, sizeof(buf));
+	cr_assert_eq(vfs_read(&self.ctx, file, &iter), 0);
+	file_put(file);
+	fs_struct_put(fs);
+	cred_put(self.cred);
+}
+
+Test(fuse_control, there_is_one_instance)
+{
+	struct daemon *d = daemon_start(NULL);
+	struct fs_struct *a = tree_of(d, "fusectl"), *b = tree_of(d, "fusectl");
+	struct op_ctx in_a = ctx_in(d, a), in_b = ctx_in(d, b);
+	struct kstat st_a, st_b;
+
+	cr_assert_eq(stat_in(&in_a, "/", &st_a), 0);
+	cr_assert_eq(stat_in(&in_b, "/", &st_b), 0);
+	cr_assert_eq(st_a.dev, st_b.dev);
+	fs_struct_put(a);
+	fs_struct_put(b);
+	DAEMON_STOP(d);
+}
+
+Test(fuse_control, sysctls_and_parameters_are_checked)
+{
+	struct daemon *d = daemon_start(NULL);
+	struct fs_struct *sys, *proc;
+	struct op_ctx in_sys, in_proc;
+	struct cred *user = cred_new(1000, 1000, NULL, 0);
+	const char *bgreq = "/module/fuse/parameters/max_user_bgreq";
+	unsigned long by_memory = atomic_load(&fuse_params.max_user_bgreq);
+
+	filesystem_register(&sysfs_type);
+	filesystem_register(&procfs_type);
+	sys = tree_of(d, "sysfs");
+	proc = tree_of(d, "proc");
+	in_sys = ctx_in(d, sys);
+	in_proc = ctx_in(d, proc);
+	cr_assert_str_eq(get(&in_proc, "/sys/fs/fuse/max_pages_limit"), "256\n");
+	cr_assert_eq(set(&in_proc, "/sys/fs/fuse/max_pages_limit", "0"), -EINVAL);
+	cr_assert_eq(set(&in_proc, "/sys/fs/fuse/max_pages_limit", "65536"), -EINVAL);
+	cr_assert_eq(set(&in_proc, "/sys/fs/fuse/max_pages_limit", "16"), 2);
+	cr_assert_str_eq(get(&in_proc, "/sys/fs/fuse/default_request_timeout"), "0\n");
+	cr_assert_eq(set(&in_sys, bgreq, "17"), 2);
+	cr_assert_str_eq(get(&in_sys, bgreq), "17\n");
+	cr_assert_eq(set(&in_sys, bgreq, "100000"), 6);
+	cr_assert_str_eq(get(&in_sys, bgreq), "65535\n");
+	cr_assert_eq(set(&in_sys, bgreq, "0"), 1);
+	cr_assert_eq(atomic_load(&fuse_params.max_user_bgreq), by_memory);
+	cr_assert_str_eq(get(&in_sys, "/module/fuse/parameters/allow_sys_admin_access"), "N\n");
+	in_proc.cred = user;
+	cr_assert_lt(set(&in_proc, "/sys/fs/fuse/max_pages_limit", "16"), 0);
+	cred_put(user);
+	fs_struct_put(sys);
+	fs_struct_put(proc);
+	DAEMON_STOP(d);
+}
+
+/* 2.3: a daemon without CAP_SYS_ADMIN gets no more than the parameters allow. */
+Test(fuse_control, background_of_a_users_daemon_is_clamped)
+{
+	struct daemon_config config = {.max_background = 100, .no_init = true};
+	struct daemon *d = daemon_start(&config);
+	struct fuse_init_out out = {
+		.major = 7, .minor = 45, .max_background = 100, .congestion_threshold = 90};
+	struct cred *user = cred_new(1000, 1000, NULL, 0);
+	struct step *s = expect_silence(d, FUSE_INIT, 0);
+
+	atomic_store(&fuse_params.max_user_bgreq, 30);
+	atomic_store(&fuse_params.max_user_congthresh, 20);
+	cr_assert(daemon_wait(d, s));
+	d->self.ctx.cred = user;
+	cr_assert_eq(daemon_answer(d, s->in.unique, 0, &out, sizeof(out)), 16 + 64);
+	d->self.ctx.cred = d->self.cred;
+	cr_assert_eq(d->conn->max_background, 30);
+	cr_assert_eq(d->conn->congestion_threshold, 20);
+	cred_put(user);
+	DAEMON_STOP(d);
+}
+
+Test(fuse_control, max_pages_limit_is_sampled_at_the_mount)
+{
+	struct daemon_config config = {.flags = FUSE_MAX_PAGES, .max_pages = 200};
+	struct daemon *d;
+	struct kstat st;
+
+	atomic_store(&fuse_params.max_pages_limit, 64);
+	d = daemon_start(&config);
+	atomic_store(&fuse_params.max_pages_limit, 256);
+	expect_error(d, FUSE_LOOKUP, 1, ENOENT);
+	cr_assert_eq(client_stat(d, "/a", &st), -ENOENT);
+	cr_assert_eq(d->conn->max_pages, 64);
+	DAEMON_STOP(d);
+}
+
+Test(fuse_control, allow_sys_admin_access_opens_a_mount_that_is_not_shared)
+{
+	struct daemon_config config = {.options = NULL};
+	struct daemon *d = daemon_start(&config);
+	struct kstat st;
+	struct cred *root = cred_new(0, 0, NULL, 0);
+
+	root->gid = root->egid = root->sgid = 7; /* not the mounter's group */
+	d->client.ctx.cred = root;
+	cr_assert_eq(client_stat(d, "/a", &st), -EACCES);
+	atomic_store(&fuse_params.allow_sys_admin_access, 1);
+	expect_error(d, FUSE_LOOKUP, 1, ENOENT);
+	cr_assert_eq(client_stat(d, "/a", &st), -ENOENT);
+	d->client.ctx.cred = d->client.cred;
+	cred_put(root);
+	DAEMON_STOP(d);
+}

@@ -1,0 +1,268 @@
+/* LOOKUP and the life of cached entries; matrix 6.1. */
+#include <criterion/criterion.h>
+#include <sys/stat.h>
+
+#include "tests/support/daemon.h"
+
+TestSuite(fuse_lookup, .timeout = 20);
+
+/* F01: the first use of the root asks for its attributes. */
+Test(fuse_lookup, first_stat_of_the_root_is_one_getattr)
+{
+	struct daemon *d = daemon_start(NULL);
+	struct kstat st;
+
+	expect_attr(d, FUSE_GETATTR, 1, S_IFDIR | 0750, 0, 100);
+	cr_assert_eq(client_stat(d, "/", &st), 0);
+	cr_assert_eq(st.mode, S_IFDIR | 0750);
+	cr_assert_eq(client_stat(d, "/", &st), 0);
+	DAEMON_STOP(d);
+}
+
+/* F02: entry and attributes are used until they expire. */
+Test(fuse_lookup, valid_entry_is_not_asked_again)
+{
+	struct daemon *d = daemon_start(NULL);
+	struct kstat st;
+	struct step *s = expect_entry(d, FUSE_LOOKUP, 1, 5, S_IFREG | 0644, 77, 100);
+
+	cr_assert_eq(client_stat(d, "/file", &st), 0);
+	cr_assert_str_eq(step_body(s), "file");
+	cr_assert_eq(s->in.pid, 200); /* H03 */
+	cr_assert_eq(st.size, 77);
+	cr_assert_eq(st.ino, 5);
+	cr_assert_eq(client_stat(d, "/file", &st), 0);
+	DAEMON_STOP(d);
+}
+
+/* F02: a timeout of zero means a LOOKUP on each walk, and each one counts. */
+Test(fuse_lookup, zero_timeout_revalidates_on_every_walk)
+{
+	struct daemon *d = daemon_start(NULL);
+	struct kstat st;
+
+	expect_entry(d, FUSE_LOOKUP, 1, 5, S_IFREG | 0644, 1, 0);
+	expect_attr(d, FUSE_GETATTR, 5, S_IFREG | 0644, 1, 0);
+	cr_assert_eq(client_stat(d, "/f", &st), 0);
+	expect_entry(d, FUSE_LOOKUP, 1, 5, S_IFREG | 0644, 2, 0);
+	expect_attr(d, FUSE_GETATTR, 5, S_IFREG | 0644, 2, 0);
+	cr_assert_eq(client_stat(d, "/f", &st), 0);
+	cr_assert_eq(st.size, 2);
+	DAEMON_STOP(d);
+}
+
+/* F03: ENOENT is not remembered. */
+Test(fuse_lookup, enoent_is_asked_again)
+{
+	struct daemon *d = daemon_start(NULL);
+	struct kstat st;
+
+	expect_error(d, FUSE_LOOKUP, 1, ENOENT);
+	expect_error(d, FUSE_LOOKUP, 1, ENOENT);
+	cr_assert_eq(client_stat(d, "/no", &st), -ENOENT);
+	cr_assert_eq(client_stat(d, "/no", &st), -ENOENT);
+	DAEMON_STOP(d);
+}
+
+/* F03: nodeid 0 is a negative entry with a timeout. */
+Test(fuse_lookup, nodeid_zero_is_a_cached_negative_entry)
+{
+	struct daemon *d = daemon_start(NULL);
+	struct kstat st;
+
+	expect_entry(d, FUSE_LOOKUP, 1, 0, 0, 0, 100);
+	cr_assert_eq(client_stat(d, "/no", &st), -ENOENT);
+	cr_assert_eq(client_stat(d, "/no", &st), -ENOENT);
+	DAEMON_STOP(d);
+}
+
+Test(fuse_lookup, error_of_the_daemon_reaches_the_caller)
+{
+	struct daemon *d = daemon_start(NULL);
+	struct kstat st;
+
+	expect_error(d, FUSE_LOOKUP, 1, EXDEV);
+	cr_assert_eq(client_stat(d, "/x", &st), -EXDEV);
+	/* ENOSYS means nothing special here (A02) */
+	expect_error(d, FUSE_LOOKUP, 1, ENOSYS);
+	cr_assert_eq(client_stat(d, "/x", &st), -ENOSYS);
+	expect_error(d, FUSE_LOOKUP, 1, ENOENT);
+	cr_assert_eq(client_stat(d, "/x", &st), -ENOENT);
+	DAEMON_STOP(d);
+}
+
+/* Section 9, LOOKUP rows. */
+Test(fuse_lookup, impossible_attributes_are_eio_and_not_forgotten)
+{
+	struct daemon *d = daemon_start(NULL);
+	struct kstat st;
+
+	expect_entry(d, FUSE_LOOKUP, 1, 5, 0644, 1, 100); /* no type */
+	cr_assert_eq(client_stat(d, "/a", &st), -EIO);
+	expect_entry(d, FUSE_LOOKUP, 1, 5, S_IFREG | 0644, 1ULL << 63, 100);
+	cr_assert_eq(client_stat(d, "/b", &st), -EIO);
+	expect_entry(d, FUSE_LOOKUP, 1, 1, S_IFDIR | 0755, 0, 100);
+	cr_assert_eq(client_stat(d, "/c", &st), -EIO);
+	dcache_shrink(0);
+	expect_error(d, FUSE_LOOKUP, 1, ENOENT);
+	cr_assert_eq(client_stat(d, "/d", &st), -ENOENT); /* FORGETs would have come before */
+	cr_assert_eq(daemon_forgotten(d, 5), 0);
+	DAEMON_STOP(d);
+}
+
+/* D42: too short for its fixed size. */
+Test(fuse_lookup, malformed_reply_is_eio_for_the_client_and_einval_for_the_daemon)
+{
+	struct daemon *d = daemon_start(NULL);
+	struct fuse_entry_out out = make_entry(5, S_IFREG | 0644, 1, 100);
+	struct step *s = expect_reply(d, FUSE_LOOKUP, 1, &out, sizeof(out) - 8);
+	struct kstat st;
+
+	cr_assert_eq(client_stat(d, "/a", &st), -EIO);
+	cr_assert(daemon_wait(d, s));
+	cr_assert_eq(s->written, -EINVAL);
+	DAEMON_STOP(d);
+}
+
+/* F04, F05: another nodeid: the new one is forgotten, then looked up afresh. */
+Test(fuse_lookup, changed_nodeid_is_looked_up_twice)
+{
+	struct daemon *d = daemon_start(NULL);
+	struct kstat st;
+
+	expect_entry(d, FUSE_LOOKUP, 1, 5, S_IFREG | 0644, 1, 0);
+	expect_attr(d, FUSE_GETATTR, 5, S_IFREG | 0644, 1, 0);
+	cr_assert_eq(client_stat(d, "/f", &st), 0);
+	expect_entry(d, FUSE_LOOKUP, 1, 6, S_IFREG | 0644, 2, 100);
+	expect_entry(d, FUSE_LOOKUP, 1, 6, S_IFREG | 0644, 2, 100);
+	cr_assert_eq(client_stat(d, "/f", &st), 0);
+	cr_assert_eq(st.ino, 6);
+	cr_assert(daemon_wait_forgotten(d, 6, 1));
+	cr_assert(daemon_wait_forgotten(d, 5, 1));
+	DAEMON_STOP(d);
+}
+
+/* F10: the same nodeid with another type is another object, the old one is bad. */
+Test(fuse_lookup, changed_type_makes_the_old_inode_bad)
+{
+	struct daemon *d = daemon_start(NULL);
+	struct kstat st;
+	struct path old;
+
+	expect_entry(d, FUSE_LOOKUP, 1, 5, S_IFREG | 0644, 1, 0);
+	cr_assert_eq(path_lookup(&d->client.ctx, NULL, "/f", 0, &old), 0);
+	expect_entry(d, FUSE_LOOKUP, 1, 5, S_IFDIR | 0755, 0, 100);
+	expect_entry(d, FUSE_LOOKUP, 1, 5, S_IFDIR | 0755, 0, 100);
+	cr_assert_eq(client_stat(d, "/f", &st), 0);
+	cr_assert(S_ISDIR(st.mode));
+	cr_assert_eq(vfs_getattr(&d->client.ctx, &old, &st, STATX_BASIC_STATS, 0), -EIO);
+	path_put(&old);
+	DAEMON_STOP(d);
+}
+
+/* F06: any other error of a revalidation leads to a fresh LOOKUP. */
+Test(fuse_lookup, failed_revalidation_is_looked_up_afresh)
+{
+	struct daemon *d = daemon_start(NULL);
+	struct kstat st;
+
+	expect_entry(d, FUSE_LOOKUP, 1, 5, S_IFREG | 0644, 1, 0);
+	expect_attr(d, FUSE_GETATTR, 5, S_IFREG | 0644, 1, 0);
+	cr_assert_eq(client_stat(d, "/f", &st), 0);
+	expect_error(d, FUSE_LOOKUP, 1, EACCES);
+	expect_error(d, FUSE_LOOKUP, 1, ENOENT);
+	cr_assert_eq(client_stat(d, "/f", &st), -ENOENT);
+	DAEMON_STOP(d);
+}
+
+/* F15: 1024 without MAX_PAGES. */
+Test(fuse_lookup, too_long_name_is_refused_without_request)
+{
+	struct daemon *d = daemon_start(NULL);
+	char path[1100] = "/";
+	struct kstat st;
+
+	expect_attr(d, FUSE_GETATTR, 1, S_IFDIR | 0755, 0, 100);
+	cr_assert_eq(client_stat(d, "/", &st), 0);
+	memset(path + 1, 'n', 1025);
+	cr_assert_eq(client_stat(d, path, &st), -ENAMETOOLONG);
+	DAEMON_STOP(d);
+}
+
+static long stat_f(struct daemon *d, void *arg)
+{
+	struct kstat st;
+
+	(void)arg;
+	return client_stat(d, "/f", &st);
+}
+
+/* D81, D82: a signal makes an INTERRUPT; the daemon's EINTR comes back raw. */
+Test(fuse_lookup, signal_sends_an_interrupt_and_waits_on)
+{
+	struct daemon *d = daemon_start(NULL);
+	struct step *s = expect_silence(d, FUSE_LOOKUP, 1), *i;
+	struct client_thread t;
+
+	client_spawn(&t, d, stat_f, NULL);
+	cr_assert(daemon_wait(d, s));
+	i = expect_silence(d, FUSE_INTERRUPT, 0);
+	client_interrupt(&t, WAITER_SIGNAL);
+	cr_assert(daemon_wait(d, i));
+	cr_assert_eq(step_in(i, struct fuse_interrupt_in)->unique, s->in.unique);
+	cr_assert_eq(i->in.unique, s->in.unique | 1);
+	cr_assert_eq(daemon_answer(d, s->in.unique, -EINTR, NULL, 0), 16);
+	cr_assert_eq(client_join(&t), -EINTR);
+	DAEMON_STOP(d);
+}
+
+/* Ours, where Linux hangs: a killed client leaves, and its late answer is undone. */
+Test(fuse_lookup, killed_client_leaves_and_the_late_lookup_is_forgotten)
+{
+	struct daemon *d = daemon_start(NULL);
+	struct step *s = expect_silence(d, FUSE_LOOKUP, 1), *intr;
+	struct fuse_entry_out out = make_entry(9, S_IFREG | 0644, 1, 100);
+	struct client_thread t;
+
+	client_spawn(&t, d, stat_f, NULL);
+	cr_assert(daemon_wait(d, s));
+	intr = expect_silence(d, FUSE_INTERRUPT, 0);
+	client_interrupt(&t, WAITER_KILLED);
+	cr_assert_eq(client_join(&t), -EINTR);
+	cr_assert(daemon_wait(d, intr));
+	cr_assert_eq(daemon_answer(d, s->in.unique, 0, &out, sizeof(out)), 16 + 128);
+	cr_assert(daemon_wait_forgotten(d, 9, 1));
+	DAEMON_STOP(d);
+}
+
+/* F170: what the dentry cache drops is forgotten with its full count. */
+Test(fuse_lookup, eviction_forgets_all_lookups)
+{
+	struct daemon *d = daemon_start(NULL);
+	struct kstat st;
+
+	expect_entry(d, FUSE_LOOKUP, 1, 5, S_IFREG | 0644, 1, 0);
+	expect_attr(d, FUSE_GETATTR, 5, S_IFREG | 0644, 1, 100);
+	cr_assert_eq(client_stat(d, "/f", &st), 0);
+	expect_entry(d, FUSE_LOOKUP, 1, 5, S_IFREG | 0644, 1, 100);
+	cr_assert_eq(client_stat(d, "/f", &st), 0);
+	dcache_shrink(0);
+	cr_assert(daemon_wait_forgotten(d, 5, 2));
+	cr_assert_eq(daemon_forgotten(d, 5), 2);
+	DAEMON_STOP(d);
+}
+
+/* D72: plain unmounting sends neither FORGET nor DESTROY. */
+Test(fuse_lookup, unmount_forgets_nothing)
+{
+	struct daemon *d = daemon_start(NULL);
+	struct kstat st;
+	const char *why;
+
+	expect_entry(d, FUSE_LOOKUP, 1, 5, S_IFREG | 0644, 1, 100);
+	cr_assert_eq(client_stat(d, "/f", &st), 0);
+	why = daemon_stop(d);
+	cr_assert(!why, "%s", why);
+	cr_assert_eq(d->nr_forget_reads, 0);
+	daemon_free(d);
+}

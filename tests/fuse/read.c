@@ -1,0 +1,249 @@
+/* READ: cached, direct, at the end of the file; matrix 6.6. */
+#include <criterion/criterion.h>
+#include <fcntl.h>
+#include <stdlib.h>
+
+#include "fusefs/cache.h"
+#include "tests/support/daemon.h"
+
+TestSuite(fuse_read, .timeout = 20);
+
+static struct file *open_file(struct daemon *d, uint64_t size, uint32_t open_flags)
+{
+	struct file *file = NULL;
+
+	daemon_ignore(d, FUSE_FLUSH);
+	daemon_ignore(d, FUSE_RELEASE);
+	expect_entry(d, FUSE_LOOKUP, 1, 5, S_IFREG | 0644, size, 100);
+	expect_open(d, FUSE_OPEN, 5, 3, open_flags);
+	cr_assert_eq(client_open(d, "/f", O_RDONLY, &file), 0);
+	return file;
+}
+
+/* F80, F81: one page asked, i_size honoured, the second read comes from the cache. */
+Test(fuse_read, cached_read_asks_once)
+{
+	struct daemon *d = daemon_start(NULL);
+	struct file *file = open_file(d, 5, 0);
+	struct step *s = expect_reply(d, FUSE_READ, 5, "hello", 5);
+	char buf[64];
+
+	cr_assert_eq(client_pread(d, file, buf, 64, 0), 5);
+	cr_assert_eq(memcmp(buf, "hello", 5), 0);
+	cr_assert_eq(step_in(s, struct fuse_read_in)->size, 4096);
+	cr_assert_eq(step_in(s, struct fuse_read_in)->fh, 3);
+	cr_assert_eq(client_pread(d, file, buf, 3, 2), 3);
+	cr_assert_eq(memcmp(buf, "llo", 3), 0);
+	cr_assert_eq(client_pread(d, file, buf, 3, 5), 0);
+	client_close(d, file);
+	DAEMON_STOP(d);
+}
+
+Test(fuse_read, empty_file_is_never_read) /* F80 */
+{
+	struct daemon *d = daemon_start(NULL);
+	struct file *file = open_file(d, 0, 0);
+	char buf[64];
+
+	cr_assert_eq(client_pread(d, file, buf, 64, 0), 0);
+	client_close(d, file);
+	DAEMON_STOP(d);
+}
+
+/* F82: a short answer is the end of the file, and the size is lowered to it. */
+Test(fuse_read, short_answer_lowers_the_size)
+{
+	struct daemon *d = daemon_start(NULL);
+	struct file *file = open_file(d, 100, 0);
+	char buf[128];
+
+	expect_reply(d, FUSE_READ, 5, "abc", 3);
+	cr_assert_eq(client_pread(d, file, buf, 100, 0), 3);
+	expect_attr(d, FUSE_GETATTR, 5, S_IFREG | 0644, 3, 100);
+	cr_assert_eq(client_pread(d, file, buf, 100, 0), 3);
+	client_close(d, file);
+	DAEMON_STOP(d);
+}
+
+/* D42 */
+Test(fuse_read, longer_answer_than_asked_is_eio)
+{
+	struct daemon *d = daemon_start(NULL);
+	struct file *file = open_file(d, 10, FOPEN_DIRECT_IO);
+	struct step *s = expect_reply(d, FUSE_READ, 5, "0123456789", 10);
+	char buf[8];
+
+	cr_assert_eq(client_pread(d, file, buf, 8, 0), -EIO);
+	cr_assert(daemon_wait(d, s));
+	cr_assert_eq(s->written, -EINVAL);
+	client_close(d, file);
+	DAEMON_STOP(d);
+}
+
+/* F84: exactly as asked, with the lock owner, and again on every call. */
+Test(fuse_read, direct_io_is_passed_through)
+{
+	struct daemon *d = daemon_start(NULL);
+	struct file *file = open_file(d, 0, FOPEN_DIRECT_IO);
+	char buf[8];
+
+	for (int i = 0; i < 2; i++) {
+		struct step *s = expect_reply(d, FUSE_READ, 5, "xyz", 3);
+		const struct fuse_read_in *in;
+
+		cr_assert_eq(client_pread(d, file, buf, 8, 11), 3);
+		in = step_in(s, struct fuse_read_in);
+		cr_assert_eq(in->size, 8);
+		cr_assert_eq(in->offset, 11);
+		cr_assert_eq(in->read_flags, FUSE_READ_LOCKOWNER);
+		cr_assert_neq(in->lock_owner, 0);
+	}
+	client_close(d, file);
+	DAEMON_STOP(d);
+}
+
+/* F84: split at max_read. */
+Test(fuse_read, direct_io_is_split_at_max_read)
+{
+	struct daemon_config config = {.options = "max_read=4096"};
+	struct daemon *d = daemon_start(&config);
+	struct file *file = open_file(d, 0, FOPEN_DIRECT_IO);
+	char *data = calloc(1, 4096), *buf = malloc(10000);
+
+	expect_reply(d, FUSE_READ, 5, data, 4096);
+	expect_reply(d, FUSE_READ, 5, data, 100); /* short: no third one */
+	cr_assert_eq(client_pread(d, file, buf, 10000, 0), 4196);
+	free(data);
+	free(buf);
+	client_close(d, file);
+	DAEMON_STOP(d);
+}
+
+Test(fuse_read, error_of_the_daemon_reaches_the_reader)
+{
+	struct daemon *d = daemon_start(NULL);
+	struct file *file = open_file(d, 10, FOPEN_DIRECT_IO);
+	char buf[8];
+
+	expect_error(d, FUSE_READ, 5, EPERM);
+	cr_assert_eq(client_pread(d, file, buf, 8, 0), -EPERM);
+	expect_error(d, FUSE_READ, 5, ENOSYS);
+	cr_assert_eq(client_pread(d, file, buf, 8, 0), -ENOSYS);
+	client_close(d, file);
+	DAEMON_STOP(d);
+}
+
+/* O01: opening drops the cache, unless the daemon says KEEP_CACHE. */
+Test(fuse_read, open_drops_the_cache_without_keep_cache)
+{
+	struct daemon *d = daemon_start(NULL);
+	struct file *file = open_file(d, 5, 0);
+	char buf[8];
+
+	expect_reply(d, FUSE_READ, 5, "first", 5);
+	cr_assert_eq(client_pread(d, file, buf, 5, 0), 5);
+	client_close(d, file);
+	expect_open(d, FUSE_OPEN, 5, 4, FOPEN_KEEP_CACHE);
+	cr_assert_eq(client_open(d, "/f", O_RDONLY, &file), 0);
+	cr_assert_eq(client_pread(d, file, buf, 5, 0), 5);
+	cr_assert_eq(memcmp(buf, "first", 5), 0);
+	client_close(d, file);
+	expect_open(d, FUSE_OPEN, 5, 5, 0);
+	cr_assert_eq(client_open(d, "/f", O_RDONLY, &file), 0);
+	expect_reply(d, FUSE_READ, 5, "again", 5);
+	cr_assert_eq(client_pread(d, file, buf, 5, 0), 5);
+	cr_assert_eq(memcmp(buf, "again", 5), 0);
+	client_close(d, file);
+	DAEMON_STOP(d);
+}
+
+/* F26: a new size or, with AUTO_INVAL_DATA, a new mtime makes cached pages worthless. */
+Test(fuse_read, auto_inval_drops_the_cache_when_mtime_changes)
+{
+	struct daemon_config config = {.flags = FUSE_AUTO_INVAL_DATA};
+	struct daemon *d = daemon_start(&config);
+	struct fuse_attr_out attr = {.attr_valid = 0};
+	struct file *file;
+	char buf[8];
+
+	daemon_ignore(d, FUSE_FLUSH);
+	daemon_ignore(d, FUSE_RELEASE);
+	expect_entry(d, FUSE_LOOKUP, 1, 5, S_IFREG | 0644, 5, 0);
+	expect_open(d, FUSE_OPEN, 5, 3, FOPEN_KEEP_CACHE);
+	cr_assert_eq(client_open(d, "/f", O_RDONLY, &file), 0);
+	expect_attr(d, FUSE_GETATTR, 5, S_IFREG | 0644, 5, 0);
+	expect_reply(d, FUSE_READ, 5, "first", 5);
+	cr_assert_eq(client_pread(d, file, buf, 5, 0), 5);
+	expect_attr(d, FUSE_GETATTR, 5, S_IFREG | 0644, 5, 0); /* same mtime: cache stays */
+	cr_assert_eq(client_pread(d, file, buf, 5, 0), 5);
+	attr.attr = make_attr(5, S_IFREG | 0644, 5);
+	attr.attr.mtime = 2000;
+	expect_reply(d, FUSE_GETATTR, 5, &attr, sizeof(attr));
+	expect_reply(d, FUSE_READ, 5, "again", 5);
+	cr_assert_eq(client_pread(d, file, buf, 5, 0), 5);
+	cr_assert_eq(memcmp(buf, "again", 5), 0);
+	client_close(d, file);
+	DAEMON_STOP(d);
+}
+
+/* F81: a sequential reader gets more than it asked for, up to max_readahead. */
+Test(fuse_read, sequential_reader_gets_readahead)
+{
+	struct daemon_config config = {.flags = FUSE_ASYNC_READ, .max_readahead = 131072};
+	struct daemon *d = daemon_start(&config);
+	struct file *file = open_file(d, 1 << 20, 0);
+	char *data = malloc(131072), *buf = malloc(65536);
+	struct step *s;
+
+	memset(data, 'r', 131072);
+	s = expect_reply(d, FUSE_READ, 5, data, 65536);
+	cr_assert_eq(client_pread(d, file, buf, 4096, 0), 4096);
+	cr_assert_eq(step_in(s, struct fuse_read_in)->size, 65536);
+	cr_assert_eq(client_pread(d, file, buf, 61440, 4096), 61440);
+	s = expect_reply(d, FUSE_READ, 5, data, 131072);
+	cr_assert_eq(client_pread(d, file, buf, 65536, 65536), 65536);
+	cr_assert_eq(step_in(s, struct fuse_read_in)->size, 131072);
+	free(data);
+	free(buf);
+	client_close(d, file);
+	DAEMON_STOP(d);
+}
+
+/* NOTIFY_INVAL_INODE; section 5. */
+Test(fuse_read, inval_inode_drops_pages_and_attributes)
+{
+	struct daemon *d = daemon_start(NULL);
+	struct fuse_notify_inval_inode_out inval = {.ino = 5};
+	struct file *file = open_file(d, 5, 0);
+	char buf[8];
+
+	expect_reply(d, FUSE_READ, 5, "first", 5);
+	cr_assert_eq(client_pread(d, file, buf, 5, 0), 5);
+	cr_assert_eq(daemon_notify(d, FUSE_NOTIFY_INVAL_INODE, &inval, sizeof(inval)), 16 + 24);
+	expect_reply(d, FUSE_READ, 5, "again", 5);
+	cr_assert_eq(client_pread(d, file, buf, 5, 0), 5);
+	cr_assert_eq(memcmp(buf, "again", 5), 0);
+	inval.ino = 6;
+	cr_assert_eq(daemon_notify(d, FUSE_NOTIFY_INVAL_INODE, &inval, sizeof(inval)), -ENOENT);
+	cr_assert_eq(daemon_notify(d, FUSE_NOTIFY_INVAL_INODE, &inval, 16), -EINVAL);
+	cr_assert_eq(daemon_notify(d, 99, &inval, 16), -EINVAL);
+	client_close(d, file);
+	DAEMON_STOP(d);
+}
+
+/* The budget: cold caches are emptied, nothing breaks. */
+Test(fuse_read, over_the_budget_pages_are_read_again)
+{
+	struct daemon *d = daemon_start(NULL);
+	struct file *file = open_file(d, 5, 0);
+	char buf[8];
+
+	fuse_cache_set_budget(0);
+	for (int i = 0; i < 2; i++) {
+		expect_reply(d, FUSE_READ, 5, "first", 5);
+		cr_assert_eq(client_pread(d, file, buf, 5, 0), 5);
+		cr_assert_eq(memcmp(buf, "first", 5), 0);
+	}
+	client_close(d, file);
+	DAEMON_STOP(d);
+}

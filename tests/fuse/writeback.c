@@ -1,0 +1,283 @@
+/* FUSE_WRITEBACK_CACHE: write(2) only dirties pages; matrix F27, F58, F82, F90, F91, F93, F140. */
+#include <criterion/criterion.h>
+#include <fcntl.h>
+#include <stdlib.h>
+
+#include "tests/support/daemon.h"
+#include "vfs/inode.h"
+#include "vfs/ops.h"
+
+TestSuite(fuse_writeback, .timeout = 20);
+
+#define CTX (&d->client.ctx)
+
+static struct daemon *start(uint32_t max_write)
+{
+	struct daemon_config config = {.flags = FUSE_WRITEBACK_CACHE | FUSE_BIG_WRITES,
+				       .max_write = max_write};
+
+	return daemon_start(&config);
+}
+
+/* One that asks for security.capability in vain. */
+static struct file *open_file(struct daemon *d, uint64_t size, unsigned flags)
+{
+	struct file *file = NULL;
+
+	expect_entry(d, FUSE_LOOKUP, 1, 5, S_IFREG | 0644, size, 100);
+	expect_open(d, FUSE_OPEN, 5, 3, 0);
+	cr_assert_eq(client_open(d, "/f", flags, &file), 0);
+	expect_error(d, FUSE_GETXATTR, 5, ENOSYS);
+	return file;
+}
+
+static struct step *expect_write(struct daemon *d, uint32_t size)
+{
+	struct fuse_write_out out = {.size = size};
+
+	return expect_reply(d, FUSE_WRITE, 5, &out, sizeof(out));
+}
+
+static struct step *expect_setattr(struct daemon *d)
+{
+	return expect_attr(d, FUSE_SETATTR, 5, S_IFREG | 0644, 1, 100);
+}
+
+static void check_write(const struct step *w, uint64_t offset, uint32_t size)
+{
+	const struct fuse_write_in *in = step_in(w, struct fuse_write_in);
+
+	cr_assert_eq(in->offset, offset);
+	cr_assert_eq(in->size, size);
+	cr_assert_eq(in->write_flags, FUSE_WRITE_CACHE);
+	cr_assert_eq(in->flags, 0);
+	cr_assert_eq(in->fh, 3);
+	cr_assert_eq(w->in.uid, 0);
+}
+
+static void write_at(struct daemon *d, struct file *file, const void *data, size_t len, int64_t pos)
+{
+	cr_assert_eq(client_pwrite(d, file, data, len, pos), (ssize_t)len);
+}
+
+/* Closes a file that has nothing dirty. */
+static void finish(struct daemon *d, struct file *file)
+{
+	daemon_ignore(d, FUSE_FLUSH);
+	daemon_ignore(d, FUSE_RELEASE);
+	client_close(d, file);
+	DAEMON_STOP(d);
+}
+
+/* F90, F91, F58: two writes, and at close one WRITE, then the times, then FLUSH. */
+Test(fuse_writeback, close_sends_data_then_times_then_flush)
+{
+	struct daemon *d = start(0);
+	struct file *file = open_file(d, 0, O_RDWR);
+	struct step *w, *s;
+	char buf[8];
+
+	write_at(d, file, "hello", 5, 0);
+	write_at(d, file, "J", 1, 0);
+	cr_assert_eq(client_pread(d, file, buf, 5, 0), 5);
+	cr_assert_eq(memcmp(buf, "Jello", 5), 0);
+	w = expect_write(d, 5);
+	s = expect_setattr(d);
+	expect_error(d, FUSE_FLUSH, 5, ENOSYS);
+	cr_assert_eq(file->op->flush(CTX, file), 0);
+	check_write(w, 0, 5);
+	cr_assert_eq(memcmp(step_body(w) + sizeof(struct fuse_write_in), "Jello", 5), 0);
+	cr_assert_eq(step_in(s, struct fuse_setattr_in)->valid,
+		     FATTR_MTIME | FATTR_CTIME | FATTR_FH);
+	cr_assert_eq(step_in(s, struct fuse_setattr_in)->fh, 3);
+	cr_assert_gt(step_in(s, struct fuse_setattr_in)->mtime, 0);
+	cr_assert_eq(inode_size(file->inode), 5); /* not what SETATTR said */
+	finish(d, file);
+}
+
+/* F90: bytes of a page that has others are read first, whatever the file was opened for. */
+Test(fuse_writeback, partial_page_is_read_first)
+{
+	struct daemon *d = start(0);
+	struct file *file = open_file(d, 10, O_WRONLY);
+	struct step *r = expect_reply(d, FUSE_READ, 5, "0123456789", 10), *w;
+
+	write_at(d, file, "xy", 2, 4);
+	cr_assert_eq(step_in(r, struct fuse_read_in)->fh, 3);
+	w = expect_write(d, 12);
+	expect_setattr(d);
+	write_at(d, file, "ab", 2, 10); /* at the end of file, in the same page */
+	expect_error(d, FUSE_FSYNC, 5, ENOSYS);
+	cr_assert_eq(file->op->fsync(CTX, file, 0, INT64_MAX, false), 0);
+	check_write(w, 0, 12);
+	cr_assert_eq(memcmp(step_body(w) + sizeof(struct fuse_write_in), "0123xy6789ab", 12), 0);
+	finish(d, file);
+}
+
+/* F90: appending behind a page that is not cached reads that page, too. */
+Test(fuse_writeback, append_reads_the_last_page)
+{
+	struct daemon *d = start(0);
+	struct file *file = open_file(d, 3, O_WRONLY | O_APPEND);
+	struct step *w;
+
+	expect_reply(d, FUSE_READ, 5, "abc", 3);
+	write_at(d, file, "def", 3, 0);
+	w = expect_write(d, 6);
+	expect_setattr(d);
+	expect_error(d, FUSE_FLUSH, 5, ENOSYS);
+	cr_assert_eq(file->op->flush(CTX, file), 0);
+	cr_assert_eq(memcmp(step_body(w) + sizeof(struct fuse_write_in), "abcdef", 6), 0);
+	finish(d, file);
+}
+
+/* F91 */
+Test(fuse_writeback, dirty_neighbours_are_one_write_up_to_max_write)
+{
+	struct daemon *d = start(8192);
+	struct file *file = open_file(d, 0, O_WRONLY);
+	char *data = calloc(1, 4096);
+	struct step *first, *second, *third;
+
+	for (int i = 2; i >= 0; i--)
+		write_at(d, file, data, 4096, i * 4096);
+	write_at(d, file, data, 10, 10 * 4096);
+	first = expect_write(d, 8192);
+	second = expect_write(d, 4096);
+	third = expect_write(d, 10);
+	expect_setattr(d);
+	expect_error(d, FUSE_FLUSH, 5, ENOSYS);
+	cr_assert_eq(file->op->flush(CTX, file), 0);
+	check_write(first, 0, 8192);
+	check_write(second, 8192, 4096);
+	check_write(third, 10 * 4096, 10);
+	free(data);
+	finish(d, file);
+}
+
+/* F27: size and times are ours; the rest is the daemon's. */
+Test(fuse_writeback, attributes_of_the_daemon_do_not_change_size_and_times)
+{
+	struct daemon *d = start(0);
+	struct file *file = open_file(d, 0, O_WRONLY);
+	struct fuse_notify_inval_inode_out inval = {.ino = 5, .off = -1};
+	struct kstat st;
+
+	write_at(d, file, "hello", 5, 0);
+	cr_assert_gt(daemon_notify(d, FUSE_NOTIFY_INVAL_INODE, &inval, sizeof(inval)), 0);
+	expect_attr(d, FUSE_GETATTR, 5, S_IFREG | 0600, 77, 100);
+	cr_assert_eq(client_stat(d, "/f", &st), 0);
+	cr_assert_eq(st.size, 5);
+	cr_assert_eq(st.mode, S_IFREG | 0600);
+	cr_assert_gt(st.mtime.tv_sec, 1000000);
+	expect_write(d, 5);
+	expect_setattr(d);
+	finish(d, file);
+}
+
+/* F91, F140: an error is each open file's once, and keeps FSYNC back. */
+Test(fuse_writeback, error_is_reported_once_by_each_open_file)
+{
+	struct daemon *d = start(0);
+	struct file *file = open_file(d, 0, O_WRONLY), *other = NULL;
+
+	write_at(d, file, "hello", 5, 0);
+	expect_open(d, FUSE_OPEN, 5, 3, FOPEN_KEEP_CACHE);
+	cr_assert_eq(client_open(d, "/f", O_WRONLY, &other), 0);
+	expect_error(d, FUSE_WRITE, 5, ENOSPC);
+	expect_setattr(d);
+	cr_assert_eq(file->op->fsync(CTX, file, 0, INT64_MAX, false), -ENOSPC);
+	expect_reply(d, FUSE_FSYNC, 5, NULL, 0);
+	cr_assert_eq(file->op->fsync(CTX, file, 0, INT64_MAX, false), 0);
+	cr_assert_eq(other->op->fsync(CTX, other, 0, INT64_MAX, false), -ENOSPC);
+	expect_reply(d, FUSE_FSYNC, 5, NULL, 0);
+	cr_assert_eq(other->op->fsync(CTX, other, 0, INT64_MAX, false), 0);
+	daemon_ignore(d, FUSE_FLUSH);
+	daemon_ignore(d, FUSE_RELEASE);
+	client_close(d, other);
+	finish(d, file);
+}
+
+/* The last reference goes without a close(2) after the write: nothing is lost. */
+Test(fuse_writeback, release_sends_what_is_left)
+{
+	struct daemon *d = start(0);
+	struct file *file = open_file(d, 0, O_WRONLY);
+	struct step *r;
+
+	write_at(d, file, "hello", 5, 0);
+	expect_write(d, 5);
+	expect_setattr(d);
+	r = expect_reply(d, FUSE_RELEASE, 5, NULL, 0);
+	file_put(file);
+	cr_assert(daemon_wait(d, r));
+	DAEMON_STOP(d);
+}
+
+/* An open without KEEP_CACHE, and an invalidation, drop what is clean only. */
+Test(fuse_writeback, dirty_pages_survive_invalidation)
+{
+	struct daemon *d = start(0);
+	struct file *file = open_file(d, 0, O_RDWR), *other = NULL;
+	struct fuse_notify_inval_inode_out inval = {.ino = 5, .off = 0, .len = 0};
+	char buf[5];
+
+	write_at(d, file, "hello", 5, 0);
+	expect_open(d, FUSE_OPEN, 5, 4, 0);
+	cr_assert_eq(client_open(d, "/f", O_RDONLY, &other), 0);
+	cr_assert_gt(daemon_notify(d, FUSE_NOTIFY_INVAL_INODE, &inval, sizeof(inval)), 0);
+	cr_assert_eq(client_pread(d, other, buf, 5, 0), 5);
+	cr_assert_eq(memcmp(buf, "hello", 5), 0);
+	expect_write(d, 5);
+	expect_setattr(d);
+	daemon_ignore(d, FUSE_FLUSH);
+	daemon_ignore(d, FUSE_RELEASE);
+	client_close(d, other);
+	finish(d, file);
+}
+
+/* F82: what the daemon does not have yet is not the end of the file. */
+Test(fuse_writeback, short_read_does_not_shrink_the_file)
+{
+	struct daemon *d = start(0);
+	struct file *file = open_file(d, 4096, O_RDWR);
+	char buf[2];
+
+	write_at(d, file, "x", 1, 3 * 4096);
+	expect_reply(d, FUSE_READ, 5, "ab", 2);
+	cr_assert_eq(client_pread(d, file, buf, 2, 0), 2);
+	cr_assert_eq(inode_size(file->inode), 3 * 4096 + 1);
+	cr_assert_eq(client_pread(d, file, buf, 2, 3 * 4096), 1);
+	cr_assert_eq(buf[0], 'x');
+	expect_write(d, 1);
+	expect_setattr(d);
+	finish(d, file);
+}
+
+/* F93: data first; then SETATTR with our times; what was behind the new end is gone. */
+Test(fuse_writeback, truncate_sends_data_first)
+{
+	struct daemon *d = start(0);
+	struct file *file = open_file(d, 0, O_RDWR);
+	struct iattr attr = {.valid = ATTR_SIZE | ATTR_MTIME | ATTR_CTIME | ATTR_FILE,
+			     .size = 2,
+			     .file = file};
+	struct step *w, *s;
+	char buf[5];
+
+	write_at(d, file, "hello", 5, 0);
+	attr.mtime.tv_sec = attr.ctime.tv_sec = 1234;
+	w = expect_write(d, 5);
+	expect_setattr(d);
+	s = expect_setattr(d);
+	inode_lock(file->inode);
+	cr_assert_eq(file->inode->op->setattr(CTX, file->path.dentry, &attr), 0);
+	inode_unlock(file->inode);
+	check_write(w, 0, 5);
+	cr_assert_eq(step_in(s, struct fuse_setattr_in)->valid,
+		     FATTR_SIZE | FATTR_MTIME | FATTR_CTIME | FATTR_FH | FATTR_LOCKOWNER);
+	cr_assert_eq(step_in(s, struct fuse_setattr_in)->mtime, 1234);
+	cr_assert_eq(inode_size(file->inode), 2);
+	cr_assert_eq(client_pread(d, file, buf, 5, 0), 2);
+	finish(d, file);
+}
