@@ -368,6 +368,8 @@ int launch_run(const struct launch_config *config, struct launch_result *ret_res
 
 	tracer_init(config->class_of, &launch.sigmask);
 	launch.fd_limit = raise_fd_limit();
+	for (size_t i = 0; i < config->nr_limits; i++)
+		task_set_first_limit(config->limits[i].resource, config->limits[i].value);
 	if (launch.fd_limit < FDS_MIN) {
 		fb_log(LOG_ERROR, "the limit of open files is too low: %lu", launch.fd_limit);
 		return -EMFILE;

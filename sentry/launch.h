@@ -4,6 +4,7 @@
 
 #include <stdbool.h>
 #include <stdint.h>
+#include <sys/resource.h>
 #include <sys/types.h>
 
 struct cred;
@@ -20,6 +21,12 @@ enum syscall_class {
 	CLASS_REFUSED, /* trapped; errno and one log line */
 };
 
+/* A resource limit of the first guest, soft and hard, which the host enforces; see setrlimit(2). */
+struct launch_limit {
+	int resource;
+	rlim_t value;
+};
+
 struct launch_config {
 	enum isolation isolation;
 	bool require_full;
@@ -28,6 +35,8 @@ struct launch_config {
 	struct fdtable *files; /* taken */
 	struct fs_struct *fs;  /* taken */
 	const struct cred *cred; /* taken */
+	const struct launch_limit *limits;
+	size_t nr_limits;
 	/* Class of a system call number; CLASS_SENTRY for numbers unknown. */
 	enum syscall_class (*class_of)(long nr);
 	long max_nr; /* numbers 0..max_nr are asked */

@@ -108,6 +108,23 @@ static void arrange_descriptors(struct launch *launch)
 	}
 }
 
+static void set_limits(struct launch *launch)
+{
+	const struct launch_config *config = launch->config;
+
+	for (size_t i = 0; i < config->nr_limits; i++) {
+		const struct launch_limit *limit = &config->limits[i];
+		int err;
+
+		if (limit->resource == RLIMIT_NOFILE || limit->resource == RLIMIT_FSIZE)
+			continue; /* the sentry keeps these, see task_set_first_limit() */
+		err = (int)HOST(setrlimit(limit->resource,
+					  &(struct rlimit){ limit->value, limit->value }));
+		if (err)
+			fail(launch, "set a resource limit", err);
+	}
+}
+
 static int install_filter(const struct launch *launch)
 {
 	struct sock_fprog prog = {
@@ -211,6 +228,7 @@ static _Noreturn void first_guest(struct launch *launch)
 	err = jail_drop_rights(&step);
 	if (err)
 		fail(launch, step, err);
+	set_limits(launch);
 	if (write(launch->socket, &byte, 1) != 1 || read(launch->socket, &byte, 1) != 1 ||
 	    byte != LAUNCH_GO)
 		fail(launch, "hear from the sentry", -ECONNRESET);

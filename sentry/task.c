@@ -5,6 +5,7 @@
 
 #include <errno.h>
 #include <fcntl.h>
+#include <limits.h>
 #include <sched.h>
 #include <signal.h>
 #include <stdio.h>
@@ -30,6 +31,8 @@
 static struct fb_mutex list_lock = FB_MUTEX_INIT(RANK_TASKS);
 static struct list_node processes = LIST_INIT(processes); /* guarded by list_lock */
 static int nr_tasks;					   /* guarded by list_lock */
+static int nr_reserved;					   /* of children; guarded by list_lock */
+static int max_tasks = INT_MAX;
 /* Indexed by host tid, filled lazily by the host: a lookup is one load. */
 static struct task *_Atomic *by_tid;
 
@@ -73,6 +76,36 @@ int task_count(void)
 	n = nr_tasks;
 	fb_mutex_unlock(&list_lock);
 	return n;
+}
+
+void task_set_max(unsigned max)
+{
+	max_tasks = max && max < INT_MAX ? (int)max : INT_MAX;
+}
+
+int task_reserve_child(struct task *task)
+{
+	int err = 0;
+
+	fb_mutex_lock(&list_lock);
+	if (!task->child_reserved) {
+		if (nr_tasks + nr_reserved >= max_tasks) {
+			err = -EAGAIN;
+		} else {
+			task->child_reserved = true;
+			nr_reserved++;
+		}
+	}
+	fb_mutex_unlock(&list_lock);
+	return err;
+}
+
+/* The child is there, or its parent is gone. list_lock held. */
+static void unreserve_child(struct task *task)
+{
+	if (task->child_reserved)
+		nr_reserved--;
+	task->child_reserved = false;
 }
 
 struct task *task_get(struct task *task)
@@ -153,7 +186,8 @@ static struct task *task_alloc(pid_t tid, struct process *process, struct fdtabl
 	return task;
 }
 
-static void task_publish(struct task *task)
+/* From now on it can be found; it takes the place that its parent (NULL: has none) reserved. */
+static void task_publish(struct task *task, struct task *parent)
 {
 	struct process *process = task->process;
 
@@ -164,6 +198,8 @@ static void task_publish(struct task *task)
 	if (list_empty(&process->node))
 		list_add_tail(&processes, &process_get(process)->node);
 	nr_tasks++;
+	if (parent)
+		unreserve_child(parent);
 	atomic_store_explicit(&by_tid[task->tid], task, memory_order_release);
 	fb_mutex_unlock(&list_lock);
 }
@@ -182,6 +218,19 @@ void task_set_first_limits(void)
 		first_nofile.rlim_cur = first_nofile.rlim_max;
 }
 
+void task_set_first_limit(int resource, rlim_t value)
+{
+	struct rlimit *limit = resource == RLIMIT_NOFILE ? &first_nofile
+			     : resource == RLIMIT_FSIZE	 ? &first_fsize
+							 : NULL;
+
+	if (!limit)
+		return;
+	if (resource == RLIMIT_NOFILE && value > FDTABLE_MAX)
+		value = FDTABLE_MAX;
+	limit->rlim_cur = limit->rlim_max = value;
+}
+
 struct task *task_new_first(pid_t tid, struct fdtable *files, struct fs_struct *fs,
 			    const struct cred *cred)
 {
@@ -196,7 +245,7 @@ struct task *task_new_first(pid_t tid, struct fdtable *files, struct fs_struct *
 	process->fsize = first_fsize;
 	task = task_alloc(tid, process, files, fs, cred);
 	if (task)
-		task_publish(task);
+		task_publish(task, NULL);
 	process_put(process);
 	return task;
 }
@@ -240,7 +289,7 @@ int task_fork(struct task *parent, pid_t child_tid, uint64_t flags, struct task 
 	task = task_alloc(child_tid, process, files, fs, cred_get(parent->cred));
 	if (!task)
 		goto out;
-	task_publish(task);
+	task_publish(task, parent);
 	process_put(process);
 	*ret_child = task;
 	return 0;
@@ -282,6 +331,7 @@ void task_forget(struct task *task)
 		atomic_store(&by_tid[task->tid], NULL);
 	list_del(&task->thread_node);
 	nr_tasks--;
+	unreserve_child(task);
 	if (--process->nr_threads == 0) {
 		list_del(&process->node);
 		process->exited = true;

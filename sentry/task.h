@@ -136,6 +136,7 @@ struct task {
 	atomic_bool dead;	   /* the tracer has seen the exit */
 	bool exiting;		   /* guarded by call.lock: task_exit() is due or done */
 	atomic_bool child_new_mounts;	   /* clone(CLONE_NEWNS) under way: the child gets a namespace */
+	bool child_reserved;		   /* guarded by the task list lock: see task_reserve_child() */
 	bool stepping;		   /* tracer only: over the execveat of the loader */
 	atomic_int mem_users;	   /* usermem calls under way: the id is not reused before 0 */
 	struct op_ctx ctx;	   /* filled by task_ctx() */
@@ -168,6 +169,15 @@ struct task *process_task(struct process *process);
 /* How many tasks live in the sandbox. */
 int task_count(void);
 
+/* At most so many tasks may live in the sandbox, 0 = any number. Before the first guest starts. */
+void task_set_max(unsigned max);
+/*
+ * A clone(2) is about to run natively: takes the child's place among the tasks, which the clone
+ * event hands to the child. If the host refuses the clone, the place is used by the task's next
+ * one, and free when the task dies. 0; -EAGAIN: the sandbox is full, as in copy_process().
+ */
+int task_reserve_child(struct task *task);
+
 /*
  * The guests have a pid namespace of their own: its descriptor (/proc/PID/ns/pid, owned from now
  * on), < 0 if it cannot be had. Not called when they share ours.
@@ -175,6 +185,8 @@ int task_count(void);
 void task_set_pid_ns(int ns_hostfd);
 /* Remembers the sentry's own limits before it raises them. */
 void task_set_first_limits(void);
+/* Takes the place of such a limit; others than NOFILE and FSIZE are left to the host. */
+void task_set_first_limit(int resource, rlim_t value);
 /* The first guest process, before it is started. Takes files, fs and cred references. */
 /* Its RLIMIT_NOFILE is what the sentry itself was started with: see task_set_first_limits(). */
 struct task *task_new_first(pid_t tid, struct fdtable *files, struct fs_struct *fs,

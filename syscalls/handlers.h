@@ -168,6 +168,7 @@ HANDLER(prctl);
 
 /* process.c */
 HANDLER(clone);
+HANDLER(fork);
 HANDLER(unshare);
 HANDLER(waitid);
 HANDLER(personality);

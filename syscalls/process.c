@@ -23,6 +23,7 @@
 int64_t sys_clone(struct task *task, const uint64_t *args)
 {
 	uint64_t flags = args[0];
+	int err;
 
 	/* A root or cwd shared across user or mount namespaces (cf. copy_process()). */
 	if ((flags & CLONE_FS) && (flags & (CLONE_NEWNS | CLONE_NEWUSER)))
@@ -31,14 +32,26 @@ int64_t sys_clone(struct task *task, const uint64_t *args)
 		return -EPERM;
 	if (flags & (CLONE_PIDFD | CLONE_IO))
 		return -EINVAL;
+	if ((flags & CLONE_NEWNS) && !task_capable(task, CAP_SYS_ADMIN))
+		return -EPERM;
+	err = task_reserve_child(task);
+	if (err)
+		return err;
 	if (!(flags & CLONE_NEWNS))
 		return CALL_NATIVE;
 	/* The namespace is ours: the host makes a plain child, which gets it in the clone event. */
-	if (!task_capable(task, CAP_SYS_ADMIN))
-		return -EPERM;
 	task->child_new_mounts = true;
 	task->call.args[0] = flags & ~(uint64_t)CLONE_NEWNS;
 	return CALL_REWRITE;
+}
+
+/* Trapped only where births are counted: see run_config.max_processes. */
+int64_t sys_fork(struct task *task, const uint64_t *args)
+{
+	int err = task_reserve_child(task);
+
+	(void)args;
+	return err ? err : CALL_NATIVE;
 }
 
 static int unshare_fs(struct task *task)

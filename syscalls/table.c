@@ -3,6 +3,7 @@
 
 #include <errno.h>
 #include <string.h>
+#include <sys/syscall.h>
 
 #include "syscalls/handlers.h"
 #include "syscalls/numbers.h"
@@ -44,6 +45,8 @@
 
 /* Allowed natively, always. */
 #define NATIVE(name_, ...) ROW(name_, NULL, CLASS_NATIVE, SUPPORT_FULL, 0, NULL, __VA_ARGS__)
+/* The host does it; under a limit on the number of tasks a handler looks first. */
+#define NATIVE_BIRTH(name_) ROW(name_, sys_fork, CLASS_NATIVE, SUPPORT_FULL, 0, NULL)
 /* A handler looks at the registers, then it continues natively. */
 #define CHECKED(name_, ...)                                                                        \
 	ROW(name_, sys_##name_, CLASS_CHECKED, SUPPORT_FULL, 0, NULL, __VA_ARGS__)
@@ -128,8 +131,8 @@ const struct syscall_row syscall_table[SYSCALL_MAX] = {
 		     "new namespaces and CLONE_PTRACE are refused (EPERM), CLONE_PIDFD and "
 		     "CLONE_IO too (EINVAL)",
 		     CLONE_FLAGS, PTR, PTR, PTR, PTR),
-	NATIVE(fork),
-	NATIVE(vfork),
+	NATIVE_BIRTH(fork),
+	NATIVE_BIRTH(vfork),
 	SENTRY(execve, PATH, PTR, PTR),
 	NATIVE(exit, INT),
 	NATIVE(wait4, PID, PTR, HEX, PTR),
@@ -490,6 +493,12 @@ enum syscall_class syscall_class_of(long nr)
 	if (nr < 0 || nr >= SYSCALL_MAX || !syscall_table[nr].name)
 		return CLASS_SENTRY; /* trapped, answered ENOSYS and logged */
 	return syscall_table[nr].class;
+}
+
+enum syscall_class syscall_class_counting_births(long nr)
+{
+	return nr == SYS_clone || nr == SYS_fork || nr == SYS_vfork ? CLASS_SENTRY
+								    : syscall_class_of(nr);
 }
 
 static const char *class_word(enum syscall_class class)

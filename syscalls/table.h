@@ -66,6 +66,8 @@ extern const struct syscall_row syscall_table[SYSCALL_MAX];
 /* Gives the VFS its way to guest memory (ioctl arguments). Once, at start-up. */
 void syscalls_init(void);
 enum syscall_class syscall_class_of(long nr);
+/* The same where clone, fork and vfork must be seen because tasks are counted. */
+enum syscall_class syscall_class_counting_births(long nr);
 /* The dispatcher handed to call_set_dispatch(). Unknown numbers: -ENOSYS, logged once. */
 int64_t syscall_dispatch(struct task *task);
 /* docs/syscalls.md */

@@ -7,6 +7,8 @@
 #include <string.h>
 #include <unistd.h>
 
+#include "sentry/cli/limit.h"
+
 /* One option: its handler gets the text of the argument (NULL without one). 0 or -1 = bad. */
 struct option_row {
 	const char *name;
@@ -199,6 +201,22 @@ static int parse_fuse_timeout(struct run_config *config, const char *arg)
 	return 0;
 }
 
+static int parse_limit(struct run_config *config, const char *arg)
+{
+	struct launch_limit limit;
+	const char *cause = limit_parse(arg, &limit.resource, &limit.value);
+
+	if (cause)
+		return complain("--limit: '%s': %s", arg, cause);
+	if (limit.resource == LIMIT_TASKS) {
+		config->max_tasks = (unsigned)limit.value;
+		return 0;
+	}
+	config->limits = array_grow(config->limits, &config->nr_limits, sizeof(limit));
+	config->limits[config->nr_limits - 1] = limit;
+	return 0;
+}
+
 static int parse_backend(struct run_config *config, const char *arg)
 {
 	if (strcmp(arg, "auto") == 0)
@@ -270,6 +288,8 @@ static const struct option_row options[] = {
 	{ "clear-env", NULL, parse_clear_env, "start with an empty environment" },
 	{ "user", "UID[:GID]", parse_user, "run as this user inside (0 = root of the sandbox)" },
 	{ "hostname", "NAME", parse_hostname, "host name inside (default: fusebox)" },
+	{ "limit", "NAME=N", parse_limit,
+	  "limit a resource: tasks (of the whole sandbox), nofile, as, cpu, fsize, ..." },
 	{ "backend", "notify|ptrace|auto", parse_backend, "how system calls are intercepted" },
 	{ "isolation", "full|nested|auto", parse_isolation, "how much the host's kernel isolates" },
 	{ "require", "full", parse_require, "fail instead of running with less isolation" },
@@ -367,6 +387,7 @@ void config_free(struct run_config *config)
 	}
 	for (size_t i = 0; i < config->nr_env; i++)
 		free(config->env[i]);
+	free(config->limits);
 	free(config->binds);
 	free(config->tmpfs);
 	free(config->fuse);

@@ -36,6 +36,9 @@ struct run_config {
 	struct fuse_option *fuse;
 	size_t nr_fuse;
 	unsigned fuse_timeout; /* seconds; 0 = none */
+	struct launch_limit *limits; /* those of the first guest */
+	size_t nr_limits;
+	unsigned max_tasks; /* in the whole sandbox; 0 = any number */
 	const char *chdir;    /* NULL: the host's working directory, or / */
 	bool clear_env;
 	char **env; /* NAME=VALUE or NAME (to unset), in order */

@@ -148,9 +148,11 @@ static int run_sandbox(const struct run_config *config)
 		.hostname = config->hostname,
 		.files = files,
 		.cred = cred,
-		.class_of = syscall_class_of,
+		.class_of = config->max_tasks ? syscall_class_counting_births : syscall_class_of,
 		.max_nr = SYSCALL_MAX - 1,
 		.started = sandbox_started,
+		.limits = config->limits,
+		.nr_limits = config->nr_limits,
 	};
 	struct op_ctx ctx;
 	char **envp;
@@ -169,6 +171,7 @@ static int run_sandbox(const struct run_config *config)
 		fprintf(stderr, "fusebox: standard input and output: %s\n", strerror(-err));
 		return EXIT_FUSEBOX;
 	}
+	task_set_max(config->max_tasks);
 	launch.argv = fuse_wrap_command(config);
 	envp = environ_build(config, environ);
 	launch.envp = envp;

@@ -52,6 +52,10 @@ complains "--chdir to nowhere" "--chdir: '/no/dir': No such file" --chdir /no/di
 complains "--env without a name" "--env: '=x' has no name" --env =x -- true
 complains "--user with a name" "--user: 'bob' is not UID" --user bob -- true
 complains "--user with a bad group" "--user: '0:x' has a bad GID" --user 0:x -- true
+complains "--limit of nothing known" "--limit: 'foo=1': there is no such limit" --limit foo=1 -- true
+complains "--limit without a number" "--limit: 'cpu=x': the value is not" --limit cpu=x -- true
+complains "--limit without room" "--limit: 'tasks=0': there must be room" --limit tasks=0 -- true
+complains "--limit too large" "too large" --limit as=9223372036854775807K -- true
 complains "--hostname too long" "--hostname: .*64" --hostname "$(printf %065d 0)" -- true
 complains "--hostname empty" "--hostname: " --hostname '' -- true
 complains "--backend unknown" "--backend: 'magic' is not" --backend magic -- true
@@ -121,6 +125,8 @@ expect "--bind does not let .. out" "bin boot" box --bind "$bind/dir:/mnt" -- \
 ln -s /etc/passwd "$bind/dir/link"
 expect "a link in a bind is followed inside" "$(head -n 1 /etc/passwd)" \
 	box --bind "$bind/dir:/mnt" -- head -n 1 /mnt/link
+expect "--limit: ours and the host's" "77 2097152 60" box --limit nofile=77 --limit as=2G \
+	--limit cpu=60 -- /bin/bash -c 'echo $(ulimit -n) $(ulimit -v) $(ulimit -t)'
 expect "--tmpfs is empty, and of type tmpfs" "tmpfs 1777" box --tmpfs /opt/t -- sh -c '
 	ls -A /opt/t; echo $(stat -f -c %T /opt/t) $(stat -c %a /opt/t)'
 expect "two --tmpfs are two file systems" differ box --tmpfs /opt/a --tmpfs /opt/b -- sh -c '

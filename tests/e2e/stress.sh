@@ -113,6 +113,16 @@ stress masks $((60 * scale))
 expect "1 000 short commands" 1000 box -- /bin/sh -c \
 	'i=0; while [ $i -lt 1000 ]; do /bin/true && i=$((i + 1)); done; echo $i'
 
+# Every process of the bomb forks until it cannot; the first one lives to tell.
+expect "--limit tasks holds a fork bomb" survived box --limit tasks=40 -- \
+	/usr/bin/perl -e 'my $top = $$; 1 while defined fork; print "survived\n" if $$ == $top'
+expect "--limit tasks: a place is free again when its task has ended" 300 box --limit tasks=2 -- \
+	/bin/sh -c 'i=0; while [ $i -lt 300 ]; do /bin/true && i=$((i + 1)); done; echo $i'
+expect "--limit tasks: the last place, and no more" "EAGAIN 3" box --limit tasks=4 -- \
+	/usr/bin/perl -e '$| = 1; for (1 .. 9) { my $p = fork; if (!defined $p) {
+		print $!{EAGAIN} ? "EAGAIN " : "$! "; last } if (!$p) { sleep 60; exit } push @p, $p }
+		print scalar @p, "\n"; kill 9, @p'
+
 idle "a guest that waits" "$guests/parked" 0
 idle "200 parked readers" "$guests/parked" 200
 
