@@ -244,16 +244,37 @@ static void soften(struct fuse_args *args)
 		xattr->flags &= ~(uint32_t)XATTR_CREATE;
 }
 
-/* What was to be made is there: its LOOKUP is the answer. */
+/* Can this be what the request makes? */
+static bool is_result(const struct fuse_args *args, const struct fuse_entry_out *out)
+{
+	switch (args->opcode) {
+	case FUSE_MKDIR:
+		return S_ISDIR(out->attr.mode);
+	case FUSE_SYMLINK:
+		return S_ISLNK(out->attr.mode);
+	case FUSE_MKNOD:
+		return ((((const struct fuse_mknod_in *)args->in[0].data)->mode ^ out->attr.mode) &
+			S_IFMT) == 0;
+	default:
+		return ((const struct fuse_link_in *)args->in[0].data)->oldnodeid == out->nodeid;
+	}
+}
+
+/* Something of the name is there: its LOOKUP is the answer, if it is what was to be made. */
 static ssize_t made_already(const struct op_ctx *ctx, struct fuse_conn *conn,
 			    struct fuse_args *args)
 {
 	const char *name = args->in[args->opcode == FUSE_SYMLINK ? 0 : 1].data;
+	struct inode *dir = args->pins[0];
 	struct fuse_entry_out out;
 	int err = raw_lookup(ctx, conn, args->nodeid, args->incarnation, name, &out);
 
 	if (err || out.nodeid == 0)
 		return err ? err : -EEXIST;
+	if (!is_result(args, &out)) {
+		fuse_forget_one(dir->sb, out.nodeid, args->incarnation);
+		return -EEXIST;
+	}
 	memcpy(args->out[0].data, &out, args->out[0].size);
 	return 0;
 }
