@@ -5,8 +5,13 @@ set -u
 cd "$(dirname "$0")/../.." || exit 2
 . tests/lib.sh
 
-inside "kept mounts" --fuse-keep --bind "$PWD/build/examples:/opt/examples:ro" --tmpfs /w \
-	--user 1000:1000 --chdir /w <<'END'
+# kept NAME [LINE] <<script: LINE and the script run in a sandbox with these helpers.
+kept() {
+	{ printf '%s\n' "$helpers" "${2:-}"; cat; } >"$tmp/script"
+	inside "$1" --fuse-keep --bind "$PWD/build/examples:/opt/examples:ro" --tmpfs /w \
+		--user 1000:1000 --chdir /w <"$tmp/script"
+}
+helpers=$(cat <<'END'
 PATH=/opt/examples:$PATH
 mkdir m src
 # The kept mount's state: 1 = a daemon is there, 2 = it waits for one; nothing when it is gone.
@@ -40,7 +45,10 @@ again() {
 	@within 20 alive
 }
 ended() { @within 60 test -s killed; fusermount3 -u /w/m; wait $killer; }
+END
+)
 
+kept "kept mounts" <<'END'
 begin hello -f
 exec 5<m/hello
 read -r -u 5 line
@@ -94,8 +102,12 @@ crash
 passthrough_ll -f -o source=/w/src /w/m 2>>log & pid=$!
 @is "another daemon, which negotiates other features: refused" 1 sh -c 'cat m/hello 2>&1 | grep -c "not connected"'
 fusermount3 -u /w/m; wait $pid
+END
 
-# Copies.
+for daemon in "passthrough_ll -f -o source=/w/src" "passthrough_ll -f -o source=/w/src,cache=never" \
+	"passthrough_ll -f -o source=/w/src,writeback" "passthrough_ll -f -o source=/w/src -o clone_fd" \
+	"passthrough -f -o modules=subdir,subdir=/w/src" "passthrough_fh -f -o modules=subdir,subdir=/w/src"; do
+	kept "killed under load: $daemon" "daemon='$daemon'" <<'END'
 head -c 6000000 /dev/urandom >src/big
 mkdir -p src/tree/a/b/c
 for i in 1 2 3 4 5 6 7 8 9; do
@@ -103,27 +115,26 @@ for i in 1 2 3 4 5 6 7 8 9; do
 	cp src/tree/f$i src/tree/a/b/c; ln -s ../f$i src/tree/a/l$i; ln src/tree/f$i src/tree/a/b/h$i
 done
 chmod 755 src/tree/f1
-for daemon in "passthrough_ll -f -o source=/w/src" "passthrough_ll -f -o source=/w/src,cache=never" \
-	"passthrough_ll -f -o source=/w/src,writeback" "passthrough_ll -f -o source=/w/src -o clone_fd" \
-	"passthrough -f -o modules=subdir,subdir=/w/src" "passthrough_fh -f -o modules=subdir,subdir=/w/src"; do
-	again 6 $daemon
-	rounds=0 bad=
-	until [ -s killed ] && [ $rounds -gt 0 ]; do
-		rounds=$((rounds + 1))
-		cp -a m/tree m/copy 2>err || bad+="cp -a: $(cat err) "
-		cp m/big m/big2 2>err || bad+="cp: $(cat err) "
-		diff -r src/tree src/copy >/dev/null 2>&1 || bad+="the tree differs "
-		[ -n "$bad" ] || cmp src/big m/big2 2>err || bad+="cmp: $(cat err) "
-		mv m/copy m/moved 2>err || bad+="mv: $(cat err) "
-		rm -r m/moved m/big2 2>err || bad+="rm: $(cat err) "
-		[ -z "$bad" ] || break
-	done
-	ended
-	[ -z "$bad" ] && @ok "killed 6 times while trees are copied, moved and removed: $daemon" ||
-		@no "killed 6 times while trees are copied, moved and removed: $daemon" "$bad"
-	rm -rf src/copy src/moved src/big2
+again 6 $daemon
+rounds=0 bad=
+until [ -s killed ] && [ $rounds -gt 0 ]; do
+	rounds=$((rounds + 1))
+	cp -a m/tree m/copy 2>err || bad+="cp -a: $(cat err) "
+	cp m/big m/big2 2>err || bad+="cp: $(cat err) "
+	diff -r src/tree src/copy >/dev/null 2>&1 || bad+="the tree differs "
+	[ -n "$bad" ] || cmp src/big m/big2 2>err || bad+="cmp: $(cat err) "
+	mv m/copy m/moved 2>err || bad+="mv: $(cat err) "
+	rm -r m/moved m/big2 2>err || bad+="rm: $(cat err) "
+	[ -z "$bad" ] || break
+done
+ended
+[ -z "$bad" ] && @ok "killed 6 times while trees are copied, moved and removed: $daemon" ||
+	@no "killed 6 times while trees are copied, moved and removed: $daemon" "$bad"
+END
 done
 
+kept "mapped files" <<'END'
+mkdir src/tree; head -c 3000 /dev/urandom >src/tree/f1; mkdir src/tree/a
 cat >mapped.py <<'PY'
 import mmap, os, sys
 def read(): # a line from the test: it has killed and restarted the daemon
@@ -155,11 +166,11 @@ END
 # The command line starts the daemon again.
 out=$tmp/out
 src=$(open_dir src)
-box --fuse-keep --bind "$src:/src" --bind "$PWD/build/examples:/opt/examples:ro" \
-	--fuse "/m=/opt/examples/passthrough_ll -f -o source=/src" -- bash -c '
+box --fuse-keep --tmpfs /w --bind "$src:/src" --bind "$PWD/build/examples:/opt/examples:ro" \
+	--fuse "/w/m=/opt/examples/passthrough_ll -f -o source=/src" -- bash -c '
 	head -c 20000000 /dev/urandom >/src/a
 	for i in 1 2 3; do
-		cp /m/a /m/b & copy=$!
+		cp /w/m/a /w/m/b & copy=$!
 		until [ -s /src/b ]; do :; done
 		pkill -9 -x passthrough_ll
 		wait $copy && cmp /src/a /src/b || exit 1
@@ -171,18 +182,18 @@ status=$?
 	fail "--fuse-keep: a daemon killed in the middle of three copies is started again" \
 		"status $status, $(cat "$out")"
 succeeds "--fuse-keep: a daemon in the background is started again" \
-	box --fuse-keep --bind "$PWD/build/examples:/opt/examples:ro" --fuse "/m=/opt/examples/hello" -- \
-	bash -c 'for i in 1 2 3; do cat /m/hello && pkill -9 -x hello || exit 1; done; cat /m/hello'
-box --fuse-keep --bind "$PWD/build/examples:/opt/examples:ro" \
-	--fuse "/m=test -e /tmp/dead || { /opt/examples/hello -f {}; touch /tmp/dead; }; false" -- \
-	bash -c 'pkill -9 -x hello; cat /m/hello; echo "cat: $?"' >"$out" 2>&1
+	box --fuse-keep --tmpfs /w --bind "$PWD/build/examples:/opt/examples:ro" --fuse "/w/m=/opt/examples/hello" -- \
+	bash -c 'for i in 1 2 3; do cat /w/m/hello && pkill -9 -x hello || exit 1; done; cat /w/m/hello'
+box --fuse-keep --tmpfs /w --bind "$PWD/build/examples:/opt/examples:ro" \
+	--fuse "/w/m=test -e /tmp/dead || { /opt/examples/hello -f {}; touch /tmp/dead; }; false" -- \
+	bash -c 'pkill -9 -x hello; cat /w/m/hello; echo "cat: $?"' >"$out" 2>&1
 grep -q "dies again and again, giving up" "$out" && grep -q "^cat: 1$" "$out" &&
 	pass "--fuse-keep: a daemon that cannot be started again is given up, its clients get an error" ||
 	fail "--fuse-keep: a daemon that cannot be started again is given up, its clients get an error" \
 		"$(cat "$out")"
 expect_status "--fuse: the status of a daemon that does not start, with --fuse-keep too" 125 \
-	box --fuse-keep --fuse "/m=false" -- true
-box --fuse-keep --bind "$PWD/build/examples:/opt/examples:ro" --fuse "/m=/opt/examples/hello -f" -- \
+	box --fuse-keep --tmpfs /w --fuse "/w/m=false" -- true
+box --fuse-keep --tmpfs /w --bind "$PWD/build/examples:/opt/examples:ro" --fuse "/w/m=/opt/examples/hello -f" -- \
 	sh -c 'exit 7' >"$out" 2>&1
 [ $? -eq 7 ] && ! grep -q fusebox: "$out" && pass "--fuse-keep: nothing is started again at the end" ||
 	fail "--fuse-keep: nothing is started again at the end" "$(cat "$out")"
