@@ -5,7 +5,6 @@
 #include <stddef.h>
 #include <string.h>
 
-#include "devfuse/features.h"
 #include "vfs/strbuf.h"
 
 #define ENTRY_OUT      .out_size = 128, .out = {9, FUSE_COMPAT_ENTRY_OUT_SIZE}
@@ -163,17 +162,12 @@ static void list_enosys(struct strbuf *out, const struct fuse_opcode_row *row)
 
 static void list_row(struct strbuf *out, uint32_t opcode, const struct fuse_opcode_row *row)
 {
-	const char *test = fuse_opcode_test(opcode);
-
 	strbuf_printf(out, "| %u | %s | ", opcode, row->name);
 	if (row->since)
 		strbuf_printf(out, "7.%u", row->since);
 	strbuf_printf(out, " | %s | ", row->support ? row->support : "yes");
 	list_enosys(out, row);
-	if (test)
-		strbuf_printf(out, " | %s |\n", test);
-	else
-		strbuf_puts(out, " | |\n");
+	strbuf_puts(out, " |\n");
 }
 
 void fuse_opcode_list(struct strbuf *out)

@@ -135,7 +135,7 @@ static void serve(void *arg)
 {
 	struct timeval limit = {.tv_sec = CLIENT_TIME_S};
 	int hostfd = (int)(intptr_t)arg;
-	char question[32];
+	char question[32] = "";
 	size_t len = 0;
 
 	(void)setsockopt(hostfd, SOL_SOCKET, SO_RCVTIMEO, &limit, sizeof(limit));

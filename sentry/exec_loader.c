@@ -62,6 +62,7 @@ int loader_memfd(void)
 
 	if (hostfd < 0)
 		return hostfd;
+	/* cppcheck-suppress comparePointers; two symbols of one image */
 	err = write_all(hostfd, fb_loader_image, (size_t)(fb_loader_image_end - fb_loader_image));
 	if (!err)
 		err = (int)HOST(fchmod(hostfd, 0555));

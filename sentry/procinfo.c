@@ -310,6 +310,7 @@ static pid_t guest_ppid(pid_t host_pid)
 static void info_ids(struct proc_task *handle, struct proc_ids *ret_ids)
 {
 	struct process *process;
+	pid_t host_pgid, host_sid;
 	pid_t none;
 
 	if (is_init(handle)) {
@@ -317,11 +318,13 @@ static void info_ids(struct proc_task *handle, struct proc_ids *ret_ids)
 		return;
 	}
 	process = task_of(handle)->process;
+	host_pgid = (pid_t)HOST(getpgid(process->pid));
+	host_sid = (pid_t)HOST(getsid(process->pid));
 	*ret_ids = (struct proc_ids){
 		.tgid = process_guest_pid(process),
 		.ppid = guest_ppid(process->pid),
-		.pgid = guest_pid_of((pid_t)HOST(getpgid(process->pid))),
-		.sid = guest_pid_of((pid_t)HOST(getsid(process->pid))),
+		.pgid = guest_pid_of(host_pgid),
+		.sid = guest_pid_of(host_sid),
 		.nr_threads = process_threads(process, &none, 0),
 	};
 	fb_mutex_lock(&process->lock);

@@ -13,7 +13,7 @@ struct list_node {
 
 #define container_of(ptr, type, member)                                            \
 	({                                                                         \
-		__typeof__(((type *)0)->member) *mptr_ = (ptr);                    \
+		__typeof__(((type *)(ptr))->member) *mptr_ = (ptr);                \
 		(type *)((char *)mptr_ - offsetof(type, member));                  \
 	})
 

@@ -115,7 +115,7 @@ static long stat_x(struct daemon *d, void *arg)
 	return client_stat(d, "/x", &st);
 }
 
-Test(fuse_control, waiting_counts_what_was_not_answered)
+Test(fuse_control, waiting_counts_what_was_not_answered) /* J03, D89 */
 {
 	struct daemon *d = daemon_start(NULL);
 	struct fs_struct *fs = tree_of(d, "fusectl");
@@ -165,17 +165,17 @@ static void abort_with(uint64_t flags, ssize_t end_error)
 	daemon_free(d);
 }
 
-Test(fuse_control, abort_ends_all_with_enodev_for_the_daemon) /* D14, 4.5 */
+Test(fuse_control, abort_ends_all_with_enodev_for_the_daemon) /* D14, D14, K04, J04, J06 */
 {
 	abort_with(FUSE_PARALLEL_DIROPS, -ENODEV);
 }
 
-Test(fuse_control, abort_error_tells_the_daemon_of_the_abort) /* D14, flag 21 */
+Test(fuse_control, abort_error_tells_the_daemon_of_the_abort) /* D14, flag 21, D14, B21 */
 {
 	abort_with(FUSE_ABORT_ERROR, -ECONNABORTED);
 }
 
-Test(fuse_control, limits_are_read_and_written_at_the_start_only)
+Test(fuse_control, limits_are_read_and_written_at_the_start_only) /* J05 */
 {
 	struct daemon_config config = {.max_background = 7};
 	struct daemon *d = daemon_start(&config);
@@ -205,7 +205,7 @@ Test(fuse_control, limits_are_read_and_written_at_the_start_only)
 	DAEMON_STOP(d);
 }
 
-Test(fuse_control, the_files_are_the_mounters_and_limits_bind_users)
+Test(fuse_control, the_files_are_the_mounters_and_limits_bind_users) /* J02, J04, J05 */
 {
 	struct daemon *d = daemon_start(NULL);
 	struct fs_struct *fs = tree_of(d, "fusectl");
@@ -233,7 +233,7 @@ Test(fuse_control, the_files_are_the_mounters_and_limits_bind_users)
 	daemon_free(d);
 }
 
-Test(fuse_control, a_connection_leaves_with_its_mount_and_reads_then_give_nothing)
+Test(fuse_control, a_connection_leaves_with_its_mount_and_reads_then_give_nothing) /* J06 */
 {
 	struct daemon *d = daemon_start(NULL);
 	struct fs_struct *fs = tree_of(d, "fusectl");
@@ -252,7 +252,7 @@ Test(fuse_control, a_connection_leaves_with_its_mount_and_reads_then_give_nothin
 	cred_put(self.cred);
 }
 
-Test(fuse_control, there_is_one_instance)
+Test(fuse_control, there_is_one_instance) /* J01 */
 {
 	struct daemon *d = daemon_start(NULL);
 	struct fs_struct *a = tree_of(d, "fusectl"), *b = tree_of(d, "fusectl");
@@ -267,7 +267,7 @@ Test(fuse_control, there_is_one_instance)
 	DAEMON_STOP(d);
 }
 
-Test(fuse_control, sysctls_and_parameters_are_checked)
+Test(fuse_control, sysctls_and_parameters_are_checked) /* J07, J08 */
 {
 	struct daemon *d = daemon_start(NULL);
 	struct fs_struct *sys, *proc;
@@ -303,7 +303,7 @@ Test(fuse_control, sysctls_and_parameters_are_checked)
 }
 
 /* 2.3: a daemon without CAP_SYS_ADMIN gets no more than the parameters allow. */
-Test(fuse_control, background_of_a_users_daemon_is_clamped)
+Test(fuse_control, background_of_a_users_daemon_is_clamped) /* L07, L08 */
 {
 	struct daemon_config config = {.max_background = 100, .no_init = true};
 	struct daemon *d = daemon_start(&config);
@@ -324,7 +324,7 @@ Test(fuse_control, background_of_a_users_daemon_is_clamped)
 	DAEMON_STOP(d);
 }
 
-Test(fuse_control, max_pages_limit_is_sampled_at_the_mount)
+Test(fuse_control, max_pages_limit_is_sampled_at_the_mount) /* L02, B22 */
 {
 	struct daemon_config config = {.flags = FUSE_MAX_PAGES, .max_pages = 200};
 	struct daemon *d;
@@ -339,7 +339,7 @@ Test(fuse_control, max_pages_limit_is_sampled_at_the_mount)
 	DAEMON_STOP(d);
 }
 
-Test(fuse_control, allow_sys_admin_access_opens_a_mount_that_is_not_shared)
+Test(fuse_control, allow_sys_admin_access_opens_a_mount_that_is_not_shared) /* J08, F40 */
 {
 	struct daemon_config config = {.options = NULL};
 	struct daemon *d = daemon_start(&config);

@@ -73,32 +73,32 @@ static void check_all(struct daemon *d, const uint8_t *ext, size_t len)
 	DAEMON_STOP(d);
 }
 
-Test(fuse_create_ext, none_without_the_flags)
+Test(fuse_create_ext, none_without_the_flags) /* H08, E01, E02 */
 {
 	check_all(start(0, 77), NULL, 0);
 }
 
-Test(fuse_create_ext, a_security_context_without_label_is_a_header)
+Test(fuse_create_ext, a_security_context_without_label_is_a_header) /* H08, E01, B32 */
 {
 	check_all(start(FUSE_SECURITY_CTX, 77), no_label, sizeof(no_label));
 }
 
-Test(fuse_create_ext, the_directorys_group_when_the_caller_is_in_it)
+Test(fuse_create_ext, the_directorys_group_when_the_caller_is_in_it) /* H08, E02, B34 */
 {
 	check_all(start(FUSE_CREATE_SUPP_GROUP, 77), group_77, sizeof(group_77));
 }
 
-Test(fuse_create_ext, no_group_that_is_not_the_callers)
+Test(fuse_create_ext, no_group_that_is_not_the_callers) /* E02 */
 {
 	check_all(start(FUSE_CREATE_SUPP_GROUP, 78), NULL, 0);
 }
 
-Test(fuse_create_ext, no_group_that_is_the_callers_own)
+Test(fuse_create_ext, no_group_that_is_the_callers_own) /* E02 */
 {
 	check_all(start(FUSE_CREATE_SUPP_GROUP, 0), NULL, 0);
 }
 
-Test(fuse_create_ext, the_context_comes_before_the_group)
+Test(fuse_create_ext, the_context_comes_before_the_group) /* H08, E01, E02, E03 */
 {
 	uint8_t both[24];
 
@@ -107,7 +107,7 @@ Test(fuse_create_ext, the_context_comes_before_the_group)
 	check_all(start(FUSE_SECURITY_CTX | FUSE_CREATE_SUPP_GROUP, 77), both, sizeof(both));
 }
 
-Test(fuse_create_ext, link_has_none)
+Test(fuse_create_ext, link_has_none) /* E01, E02 */
 {
 	struct daemon *d = start(FUSE_SECURITY_CTX | FUSE_CREATE_SUPP_GROUP, 77);
 	struct path old;

@@ -184,7 +184,7 @@ static void stop(void)
 
 /* --- birth and death ------------------------------------------------------------------------- */
 
-Test(cuse, open_sends_init) /* C01 */
+Test(cuse, open_sends_init) /* C01, Q4096 */
 {
 	const struct cuse_init_in *in = (const void *)msg.body;
 
@@ -232,7 +232,7 @@ Test(cuse, the_device_comes_with_the_answer_and_goes_with_the_daemon) /* C04, C0
 	cr_expect_not(strstr(world_text("/proc/devices"), "254 "));
 }
 
-Test(cuse, what_the_daemon_may_answer) /* C02, C04, section 9 */
+Test(cuse, what_the_daemon_may_answer) /* C02, C04, Q4096 */
 {
 #define INFO(text) text, sizeof(text)
 	const struct {
@@ -278,7 +278,7 @@ Test(cuse, what_the_daemon_may_answer) /* C02, C04, section 9 */
 	}
 }
 
-Test(cuse, an_error_or_a_malformed_answer_ends_it) /* section 9 */
+Test(cuse, an_error_or_a_malformed_answer_ends_it) /* Q4096 */
 {
 	const struct cuse_init_out out = init_out(0);
 	const struct {
@@ -607,7 +607,7 @@ Test(cuse, unrestricted_ioctl_asks_for_memory) /* F151 */
 	stop();
 }
 
-Test(cuse, bad_answers_to_an_ioctl) /* F151, section 9 */
+Test(cuse, bad_answers_to_an_ioctl) /* F151, Z24 */
 {
 	static struct fuse_ioctl_iovec iov[300];
 	const struct {

@@ -25,7 +25,7 @@ Test(fuse_dirops, mkdir_sends_mode_and_umask) /* F54 */
 	DAEMON_STOP(d);
 }
 
-Test(fuse_dirops, dont_mask_leaves_the_umask_to_the_daemon) /* F54 */
+Test(fuse_dirops, dont_mask_leaves_the_umask_to_the_daemon) /* F54, B06 */
 {
 	struct daemon_config config = {.flags = FUSE_DONT_MASK};
 	struct daemon *d = daemon_start(&config);
@@ -263,7 +263,7 @@ Test(fuse_dirops, delete_checks_the_child)
 	DAEMON_STOP(d);
 }
 
-Test(fuse_dirops, inc_epoch_invalidates_every_name) /* F08 */
+Test(fuse_dirops, inc_epoch_invalidates_every_name) /* F08, T08 */
 {
 	struct daemon *d = daemon_start(NULL);
 	struct path path = look_up(d, "/a", 5, S_IFREG | 0644);

@@ -1,19 +1,17 @@
 /*
- * FSYNC, LSEEK, FALLOCATE, COPY_FILE_RANGE, locks, IOCTL, POLL, mmap;
- * matrix 6.7, 6.8, 6.11, 6.12.
+ * FSYNC, LSEEK, FALLOCATE, COPY_FILE_RANGE, IOCTL, POLL, mmap;
+ * matrix 6.7, 6.11, 6.12.
  */
 #include <criterion/criterion.h>
 #include <linux/ioctl.h>
 #include <fcntl.h>
 #include <linux/falloc.h>
-#include <sys/file.h>
 #include <sys/mman.h>
 #include <unistd.h>
 
 #include "tests/support/daemon.h"
 #include "vfs/inode.h"
 #include "vfs/ioctl.h"
-#include "vfs/lock.h"
 #include "vfs/poll.h"
 
 TestSuite(fuse_file, .timeout = 20);
@@ -100,62 +98,6 @@ Test(fuse_file, copy_file_range_falls_back_to_the_old_opcode) /* F143 */
 	in = 0;
 	to = 100;
 	cr_assert_eq(vfs_copy_file_range(CTX, file, &in, file, &to, 7, 0), -EIO);
-	client_close(d, file);
-	DAEMON_STOP(d);
-}
-
-Test(fuse_file, locks_are_local_unless_asked_for) /* F110, F113 */
-{
-	struct daemon_config config = {.flags = FUSE_POSIX_LOCKS | FUSE_FLOCK_LOCKS};
-	struct flock_request req = {.type = F_WRLCK, .start = 5, .end = 9};
-	struct daemon *d = daemon_start(NULL);
-	struct file *file = open_file(d, 10, 0);
-	const struct fuse_lk_in *in;
-	struct step *s;
-
-	cr_assert_eq(vfs_lock_file(CTX, file, F_SETLK, &req), 0);
-	cr_assert_eq(vfs_flock(CTX, file, LOCK_EX), 0);
-	client_close(d, file);
-	DAEMON_STOP(d);
-
-	d = daemon_start(&config);
-	file = open_file(d, 10, 0);
-	s = expect_reply(d, FUSE_SETLK, 5, NULL, 0);
-	cr_assert_eq(vfs_lock_file(CTX, file, F_SETLK, &req), 0);
-	in = step_in(s, struct fuse_lk_in);
-	cr_assert_eq(in->lk.start, 5);
-	cr_assert_eq(in->lk.end, 9);
-	cr_assert_eq(in->lk.type, 1);
-	cr_assert_eq(in->lk.pid, 200);
-	cr_assert_eq(in->lk_flags, 0);
-	s = expect_reply(d, FUSE_SETLKW, 5, NULL, 0);
-	cr_assert_eq(vfs_flock(CTX, file, LOCK_SH), 0);
-	cr_assert_eq(step_in(s, struct fuse_lk_in)->lk_flags, FUSE_LK_FLOCK);
-	cr_assert_eq(step_in(s, struct fuse_lk_in)->lk.type, 0);
-	expect_error(d, FUSE_SETLK, 5, EAGAIN);
-	cr_assert_eq(vfs_flock(CTX, file, LOCK_EX | LOCK_NB), -EAGAIN);
-	client_close(d, file);
-	DAEMON_STOP(d);
-}
-
-Test(fuse_file, getlk_checks_the_answer) /* F114 */
-{
-	struct daemon_config config = {.flags = FUSE_POSIX_LOCKS};
-	struct daemon *d = daemon_start(&config);
-	struct file *file = open_file(d, 10, 0);
-	struct fuse_lk_out out = {{3, 4, 1, 77}}, odd = {{3, 4, 9, 77}}, crossed = {{4, 3, 1, 77}};
-	struct flock_request req = {.type = F_WRLCK, .start = 0, .end = INT64_MAX};
-
-	expect_reply(d, FUSE_GETLK, 5, &out, sizeof(out));
-	cr_assert_eq(vfs_lock_file(CTX, file, F_GETLK, &req), 0);
-	cr_assert_eq(req.type, F_WRLCK);
-	cr_assert_eq(req.start, 3);
-	cr_assert_eq(req.pid, 77);
-	expect_reply(d, FUSE_GETLK, 5, &odd, sizeof(odd));
-	cr_assert_eq(vfs_lock_file(CTX, file, F_GETLK, &req), -EIO);
-	req.type = F_RDLCK;
-	expect_reply(d, FUSE_GETLK, 5, &crossed, sizeof(crossed));
-	cr_assert_eq(vfs_lock_file(CTX, file, F_GETLK, &req), -EIO);
 	client_close(d, file);
 	DAEMON_STOP(d);
 }

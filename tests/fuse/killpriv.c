@@ -31,7 +31,7 @@ static struct file *open_file(struct daemon *d, uint32_t mode, unsigned flags,
 	return file;
 }
 
-Test(fuse_killpriv, open_with_truncation)
+Test(fuse_killpriv, open_with_truncation) /* P05, W04 */
 {
 	const struct {
 		uint64_t flags;
@@ -54,7 +54,7 @@ Test(fuse_killpriv, open_with_truncation)
 	}
 }
 
-Test(fuse_killpriv, create_with_truncation)
+Test(fuse_killpriv, create_with_truncation) /* P05 */
 {
 	struct daemon *d = start(FUSE_HANDLE_KILLPRIV_V2, 1000);
 	struct file *file;
@@ -73,7 +73,7 @@ Test(fuse_killpriv, create_with_truncation)
 	DAEMON_STOP(d);
 }
 
-Test(fuse_killpriv, truncation_and_chown)
+Test(fuse_killpriv, truncation_and_chown) /* P03, P04, B28, W03 */
 {
 	const struct {
 		uint64_t flags;
@@ -111,7 +111,7 @@ static void expect_write(struct daemon *d, struct step **ret_step)
 	*ret_step = expect_reply(d, FUSE_WRITE, 5, &out, sizeof(out));
 }
 
-Test(fuse_killpriv, a_write_to_a_set_id_file)
+Test(fuse_killpriv, a_write_to_a_set_id_file) /* P01 */
 {
 	for (uid_t uid = 0; uid <= 1000; uid += 1000) {
 		struct daemon *d = start(FUSE_HANDLE_KILLPRIV_V2, uid);
@@ -132,7 +132,7 @@ Test(fuse_killpriv, a_write_to_a_set_id_file)
 	}
 }
 
-Test(fuse_killpriv, security_capability_is_asked_for_until_it_is_known) /* F31 */
+Test(fuse_killpriv, security_capability_is_asked_for_until_it_is_known) /* F31, P06 */
 {
 	struct daemon *d = start(FUSE_HANDLE_KILLPRIV_V2, 1000);
 	struct file *file = open_file(d, 0644, 0, 0);

@@ -70,20 +70,20 @@ static void check(size_t row, int error, size_t len)
 	DAEMON_STOP(d);
 }
 
-Test(fuse_malformed, too_long)
+Test(fuse_malformed, too_long) /* D42, Z02 */
 {
 	for (size_t i = 0; i < sizeof(rows) / sizeof(rows[0]); i++)
 		check(i, 0, rows[i].len + 1);
 }
 
-Test(fuse_malformed, too_short)
+Test(fuse_malformed, too_short) /* D42, Z02 */
 {
 	for (size_t i = 0; i < sizeof(rows) / sizeof(rows[0]); i++)
 		if (rows[i].len)
 			check(i, 0, rows[i].len - 1);
 }
 
-Test(fuse_malformed, an_error_with_a_payload)
+Test(fuse_malformed, an_error_with_a_payload) /* D41, Z02 */
 {
 	for (size_t i = 0; i < sizeof(rows) / sizeof(rows[0]); i++)
 		check(i, -EPERM, 4);

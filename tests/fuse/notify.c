@@ -33,7 +33,7 @@ static ssize_t store(struct daemon *d, uint64_t nodeid, uint64_t offset, const c
 	return daemon_notify(d, FUSE_NOTIFY_STORE, &msg, sizeof(msg.out) + strlen(data));
 }
 
-Test(fuse_notify, stored_bytes_are_read_without_a_request)
+Test(fuse_notify, stored_bytes_are_read_without_a_request) /* T04 */
 {
 	struct daemon *d = daemon_start(NULL);
 	struct file *file = open_file(d, 3);
@@ -50,7 +50,7 @@ Test(fuse_notify, stored_bytes_are_read_without_a_request)
 	DAEMON_STOP(d);
 }
 
-Test(fuse_notify, retrieve_answers_with_what_is_cached)
+Test(fuse_notify, retrieve_answers_with_what_is_cached) /* T05, Q41 */
 {
 	struct daemon *d = daemon_start(NULL);
 	struct file *file = open_file(d, 6);
@@ -84,7 +84,7 @@ static long stat_x(struct daemon *d, void *arg)
 	return client_stat(d, "/x", &st);
 }
 
-Test(fuse_notify, resend_hands_out_again_under_a_new_number)
+Test(fuse_notify, resend_hands_out_again_under_a_new_number) /* T07, Z32 */
 {
 	struct daemon *d = daemon_start(NULL);
 	struct step *first = expect_silence(d, FUSE_LOOKUP, 1), *again;
@@ -101,7 +101,7 @@ Test(fuse_notify, resend_hands_out_again_under_a_new_number)
 	DAEMON_STOP(d);
 }
 
-Test(fuse_notify, a_byte_stored_far_out_costs_no_memory)
+Test(fuse_notify, a_byte_stored_far_out_costs_no_memory) /* T04, Z34 */
 {
 	struct daemon *d = daemon_start(NULL);
 	struct file *file = open_file(d, 3);
@@ -115,7 +115,7 @@ Test(fuse_notify, a_byte_stored_far_out_costs_no_memory)
 	DAEMON_STOP(d);
 }
 
-Test(fuse_notify, retrieves_that_are_not_read_are_limited)
+Test(fuse_notify, retrieves_that_are_not_read_are_limited) /* T05, Z34 */
 {
 	struct fuse_notify_retrieve_out out = {.notify_unique = 7, .nodeid = 5, .size = 4096};
 	struct daemon *d = daemon_start(NULL);
@@ -136,7 +136,7 @@ Test(fuse_notify, retrieves_that_are_not_read_are_limited)
 	DAEMON_STOP(d);
 }
 
-Test(fuse_notify, prune_forgets_what_nobody_uses) /* code 9 */
+Test(fuse_notify, prune_forgets_what_nobody_uses) /* T09 */
 {
 	struct daemon *d = daemon_start(NULL);
 	struct file *file = open_file(d, 3); /* node 5, in use */

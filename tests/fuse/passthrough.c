@@ -149,7 +149,7 @@ Test(fuse_passthrough, backing_ids_are_checked) /* D56, D57 */
 	stop(d);
 }
 
-Test(fuse_passthrough, a_depth_out_of_range_switches_it_off) /* flag 37 */
+Test(fuse_passthrough, a_depth_out_of_range_switches_it_off) /* B37, L09 */
 {
 	struct daemon *d = start(3);
 	struct file *file;

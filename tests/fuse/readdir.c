@@ -99,7 +99,7 @@ Test(fuse_readdir, errors_are_the_callers_and_opendir_enosys_is_local)
 }
 
 /* F74, F75: entries become names and inodes; each but the dots counts one lookup. */
-Test(fuse_readdir, readdirplus_fills_the_caches)
+Test(fuse_readdir, readdirplus_fills_the_caches) /* B13 */
 {
 	struct daemon_config config = {.flags = FUSE_DO_READDIRPLUS | FUSE_PARALLEL_DIROPS};
 	struct daemon *d = daemon_start(&config);
@@ -149,7 +149,7 @@ Test(fuse_readdir, readdirplus_with_bad_attributes_is_forgotten)
 }
 
 /* F74: AUTO uses it at the start, and later only after a lookup in the directory. */
-Test(fuse_readdir, readdirplus_auto_adapts)
+Test(fuse_readdir, readdirplus_auto_adapts) /* B14 */
 {
 	struct daemon_config config = {.flags = FUSE_DO_READDIRPLUS | FUSE_READDIRPLUS_AUTO};
 	struct daemon *d = daemon_start(&config);

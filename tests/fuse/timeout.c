@@ -39,7 +39,7 @@ static int64_t timeout_after_init(unsigned wanted)
 	return got / SECOND_NS;
 }
 
-Test(fuse_timeout, the_daemons_wish_is_bounded_by_the_sysctls) /* D90 */
+Test(fuse_timeout, the_daemons_wish_is_bounded_by_the_sysctls) /* D90, B42, L10 */
 {
 	cr_assert_eq(timeout_after_init(0), 0);
 	cr_assert_eq(timeout_after_init(60), 60);
@@ -54,7 +54,7 @@ Test(fuse_timeout, the_daemons_wish_is_bounded_by_the_sysctls) /* D90 */
 	cr_assert_eq(timeout_after_init(20), 20);
 }
 
-Test(fuse_timeout, an_old_request_ends_the_connection) /* D90, 4.5 */
+Test(fuse_timeout, an_old_request_ends_the_connection) /* D90, D90, K05 */
 {
 	struct daemon *d = daemon_start(NULL);
 	struct step *s = expect_silence(d, FUSE_LOOKUP, 1);

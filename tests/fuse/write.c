@@ -106,7 +106,7 @@ Test(fuse_write, large_write_is_split_at_max_write)
 	DAEMON_STOP(d);
 }
 
-Test(fuse_write, without_big_writes_each_page_is_a_write)
+Test(fuse_write, without_big_writes_each_page_is_a_write) /* B05 */
 {
 	struct daemon_config config = {.flags = 0};
 	struct daemon *d = daemon_start(&config);
@@ -157,7 +157,7 @@ Test(fuse_write, o_sync_sends_fsync)
 }
 
 /* Minor < 9: 24 bytes in front of the data (1.5). */
-Test(fuse_write, old_daemons_get_the_short_header)
+Test(fuse_write, old_daemons_get_the_short_header) /* V09 */
 {
 	struct daemon_config config = {.flags = FUSE_BIG_WRITES, .minor = 8};
 	struct daemon *d = daemon_start(&config);

@@ -71,7 +71,7 @@ Test(fuse_xattr, list_must_be_names)
 	DAEMON_STOP(d);
 }
 
-Test(fuse_xattr, set_has_the_short_header_unless_ext) /* 1.5 */
+Test(fuse_xattr, set_has_the_short_header_unless_ext) /* V33, B29 */
 {
 	struct daemon_config config = {.flags = FUSE_SETXATTR_EXT};
 	struct daemon *d = daemon_start(NULL);
@@ -92,7 +92,7 @@ Test(fuse_xattr, set_has_the_short_header_unless_ext) /* 1.5 */
 	DAEMON_STOP(d);
 }
 
-Test(fuse_xattr, enosys_turns_each_of_them_off) /* A01 */
+Test(fuse_xattr, enosys_turns_each_of_them_off) /* A01, Z29 */
 {
 	struct daemon *d = daemon_start(NULL);
 	struct path path = look_up(d);

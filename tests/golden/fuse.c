@@ -445,6 +445,7 @@ static void get(const char *name)
 	close(fd);
 }
 
+/* Y02, Y04-Y13, Y16 */
 static void client(const char *mnt)
 {
 	char buf[70000];

@@ -212,22 +212,6 @@ static unsigned unix_poll_common(struct unix_sock *sk)
 	return mask;
 }
 
-static unsigned unix_stream_poll(const struct op_ctx *ctx, struct socket *sock,
-				 struct poll_table *table)
-{
-	struct unix_sock *sk = unix_of(sock);
-	unsigned mask;
-
-	(void)ctx;
-	poll_wait(table, sock->file, &sock->wq);
-	fb_mutex_lock(&sock->lock);
-	mask = unix_poll_common(sk);
-	if (unix_writable(sk))
-		mask |= POLL_WRITABLE;
-	fb_mutex_unlock(&sock->lock);
-	return mask;
-}
-
 /*
  * Is the queue of the socket we are connected to full? Then our pollers are told through
  * peer_entry when it has room, as they cannot queue on a socket that may go away. Locked.
@@ -249,8 +233,8 @@ static bool unix_peer_full(struct unix_sock *sk, bool polling)
 	return full;
 }
 
-static unsigned unix_dgram_poll(const struct op_ctx *ctx, struct socket *sock,
-				struct poll_table *table)
+static unsigned unix_poll(const struct op_ctx *ctx, struct socket *sock,
+			  struct poll_table *table)
 {
 	struct unix_sock *sk = unix_of(sock);
 	unsigned mask;
@@ -259,7 +243,8 @@ static unsigned unix_dgram_poll(const struct op_ctx *ctx, struct socket *sock,
 	poll_wait(table, sock->file, &sock->wq);
 	fb_mutex_lock(&sock->lock);
 	mask = unix_poll_common(sk);
-	if (unix_writable(sk) && !unix_peer_full(sk, table != NULL))
+	if (unix_writable(sk) &&
+	    !(sock->type != SOCK_STREAM && unix_peer_full(sk, table != NULL)))
 		mask |= POLL_WRITABLE;
 	fb_mutex_unlock(&sock->lock);
 	return mask;
@@ -378,19 +363,19 @@ static int unix_no_accept(const struct op_ctx *ctx, struct socket *sock, bool no
 
 const struct socket_ops unix_stream_ops = {
 	UNIX_COMMON_OPS,	  .listen = unix_listen,	  .accept = unix_accept,
-	.poll = unix_stream_poll, .sendmsg = unix_stream_sendmsg, .recvmsg = unix_stream_recvmsg,
+	.poll = unix_poll, .sendmsg = unix_stream_sendmsg, .recvmsg = unix_stream_recvmsg,
 };
 
 const struct socket_ops unix_dgram_ops = {
 	UNIX_COMMON_OPS,	 .listen = unix_no_listen,	.accept = unix_no_accept,
-	.poll = unix_dgram_poll, .sendmsg = unix_dgram_sendmsg, .recvmsg = unix_dgram_recvmsg,
+	.poll = unix_poll, .sendmsg = unix_dgram_sendmsg, .recvmsg = unix_dgram_recvmsg,
 };
 
 const struct socket_ops unix_seqpacket_ops = {
 	UNIX_COMMON_OPS,
 	.listen = unix_listen,
 	.accept = unix_accept,
-	.poll = unix_dgram_poll,
+	.poll = unix_poll,
 	.sendmsg = unix_seqpacket_sendmsg,
 	.recvmsg = unix_seqpacket_recvmsg,
 };

@@ -303,13 +303,60 @@ static bool wants_stop(struct tty *tty)
 	return wants;
 }
 
+/*
+ * Either side's write(2): `give` passes on what it can of a chunk, and stores in *done how much that
+ * was. tty->lock is held over it; it may wait.
+ */
+static ssize_t write_chunks(struct file *file, struct tty *tty, struct io_iter *from, int rwf,
+			    int (*give)(struct file *file, struct tty *tty, const unsigned char *chunk,
+					size_t len, int rwf, size_t *done))
+{
+	unsigned char chunk[CHUNK_BYTES];
+	size_t total = 0;
+	int err = 0;
+
+	while (!err && from->count) {
+		struct iter_mark mark = iter_save(from);
+		size_t got = iter_from(from, chunk,
+				       from->count < sizeof(chunk) ? from->count : sizeof(chunk));
+		size_t done = 0;
+
+		if (!got)
+			err = -EFAULT;
+		fb_mutex_lock(&tty->lock);
+		if (!err)
+			err = give(file, tty, chunk, got, rwf, &done);
+		fb_mutex_unlock(&tty->lock);
+		total += done;
+		if (done < got) {
+			iter_restore(from, mark);
+			iter_advance(from, done);
+		}
+	}
+	return total ? (ssize_t)total : err;
+}
+
+static int slave_give(struct file *file, struct tty *tty, const unsigned char *chunk, size_t len,
+		      int rwf, size_t *done)
+{
+	struct slave *slave = file->private;
+	int err = 0;
+
+	while (!err && *done < len) {
+		if (slave_is_dead(slave))
+			return -EIO;
+		*done += tty_output(tty, chunk + *done, len - *done);
+		if (*done < len)
+			err = wait_for_output(file, slave, rwf);
+	}
+	return err;
+}
+
 static ssize_t slave_write(const struct op_ctx *ctx, struct file *file, struct io_iter *from,
 			   int64_t *pos, int rwf)
 {
 	struct slave *slave = file->private;
 	struct tty *tty = slave->tty;
-	unsigned char chunk[CHUNK_BYTES];
-	size_t done = 0;
 	int err = 0;
 
 	(void)pos;
@@ -317,32 +364,7 @@ static ssize_t slave_write(const struct op_ctx *ctx, struct file *file, struct i
 		return -EIO;
 	if (wants_stop(tty))
 		err = tty_check_change(ctx, tty, SIGTTOU);
-	while (!err && from->count) {
-		struct iter_mark mark = iter_save(from);
-		size_t got = iter_from(from, chunk,
-				       from->count < sizeof(chunk) ? from->count : sizeof(chunk));
-		size_t off = 0;
-
-		if (!got)
-			err = -EFAULT;
-		fb_mutex_lock(&tty->lock);
-		while (!err && off < got) {
-			if (slave_is_dead(slave)) {
-				err = -EIO;
-				break;
-			}
-			off += tty_output(tty, chunk + off, got - off);
-			if (off < got)
-				err = wait_for_output(file, slave, rwf);
-		}
-		fb_mutex_unlock(&tty->lock);
-		done += off;
-		if (off < got) {
-			iter_restore(from, mark);
-			iter_advance(from, off);
-		}
-	}
-	return done ? (ssize_t)done : err;
+	return err ? err : write_chunks(file, tty, from, rwf, slave_give);
 }
 
 /* Cf. n_tty_poll(): in raw mode without TIME a reader is told when MIN bytes are there. */
@@ -504,32 +526,9 @@ static int master_give(struct file *file, struct tty *tty, const unsigned char *
 ssize_t tty_master_write(const struct op_ctx *ctx, struct file *file, struct io_iter *from,
 			 int64_t *pos, int rwf)
 {
-	struct tty *tty = file->private;
-	unsigned char chunk[CHUNK_BYTES];
-	size_t done = 0;
-	int err = 0;
-
 	(void)ctx;
 	(void)pos;
-	while (!err && from->count) {
-		struct iter_mark mark = iter_save(from);
-		size_t got = iter_from(from, chunk,
-				       from->count < sizeof(chunk) ? from->count : sizeof(chunk));
-		size_t off = 0;
-
-		if (!got)
-			err = -EFAULT;
-		fb_mutex_lock(&tty->lock);
-		if (!err)
-			err = master_give(file, tty, chunk, got, rwf, &off);
-		fb_mutex_unlock(&tty->lock);
-		done += off;
-		if (off < got) {
-			iter_restore(from, mark);
-			iter_advance(from, off);
-		}
-	}
-	return done ? (ssize_t)done : err;
+	return write_chunks(file, file->private, from, rwf, master_give);
 }
 
 unsigned tty_master_poll(const struct op_ctx *ctx, struct file *file, struct poll_table *table)

@@ -206,7 +206,7 @@ static ssize_t call_end(struct call *call)
 	return call->result;
 }
 
-Test(devfuse, unattached_device_refuses) /* D10, D30, D50 */
+Test(devfuse, unattached_device_refuses) /* D10, D30, D50, D58 */
 {
 	struct file *dev = dev_open();
 
@@ -255,7 +255,7 @@ Test(devfuse, request_carries_the_callers_ids_and_comes_back) /* H01-H03, D20, D
 	conn_end(conn, dev);
 }
 
-/* D31-D46 as rows: what is written, what the writer gets, what the requester gets (1 = nothing) */
+/* What is written, what the writer gets, what the requester gets (1 = nothing). */
 struct bad_reply {
 	const char *what;
 	int error;
@@ -266,7 +266,7 @@ struct bad_reply {
 	ssize_t requester;
 };
 
-Test(devfuse, replies_are_checked_before_they_are_believed)
+Test(devfuse, replies_are_checked_before_they_are_believed) /* D31, D33, D35-D37, D39-D42, Z01, Z02, Z30, Z31 */
 {
 	static const struct bad_reply rows[] = {
 		{"wrong header length", 0, 128, 1, 0, -EINVAL, 1},
@@ -329,7 +329,7 @@ static void forget(struct fuse_conn *conn, uint64_t nodeid)
 	fuse_conn_forget(conn, malloc(sizeof(struct fuse_forget)), nodeid, nodeid + 1, 0);
 }
 
-Test(devfuse, forgets_are_batched) /* D16 */
+Test(devfuse, forgets_are_batched) /* D16, H05, Q42 */
 {
 	struct file *dev;
 	struct fuse_conn *conn = ready_conn(&dev);
@@ -356,7 +356,7 @@ Test(devfuse, forgets_are_batched) /* D16 */
 	conn_end(conn, dev);
 }
 
-Test(devfuse, old_daemons_get_single_forgets)
+Test(devfuse, old_daemons_get_single_forgets) /* V16 */
 {
 	struct file *dev;
 	struct fuse_conn *conn = conn_new(&dev);
@@ -447,7 +447,7 @@ Test(devfuse, requests_wait_for_init) /* D80, I10 */
 	conn_end(conn, dev);
 }
 
-Test(devfuse, refused_init_refuses_everything) /* I04 */
+Test(devfuse, refused_init_refuses_everything) /* I04, Z04, K06 */
 {
 	struct file *dev;
 	struct fuse_conn *conn = conn_new(&dev);
@@ -478,7 +478,7 @@ Test(devfuse, enosys_of_a_sticky_opcode_is_asked_once) /* A01 */
 	conn_end(conn, dev);
 }
 
-Test(devfuse, request_larger_than_the_buffer_fails_alone) /* D17 */
+Test(devfuse, request_larger_than_the_buffer_fails_alone) /* D17, Z35 */
 {
 	static char big[9000];
 	struct file *dev;
@@ -545,7 +545,7 @@ Test(devfuse, kill_before_the_read_takes_the_request_back) /* D81 */
 	conn_end(conn, dev);
 }
 
-Test(devfuse, kill_after_the_read_leaves_an_orphan)
+Test(devfuse, kill_after_the_read_leaves_an_orphan) /* D82 */
 {
 	struct file *dev;
 	struct fuse_conn *conn = ready_conn(&dev);
@@ -576,7 +576,7 @@ static int fake_in(const struct op_ctx *c, void *dst, uint64_t src_gva, size_t l
 
 static const struct ioctl_mem_ops fake_mem = {.copy_in = fake_in};
 
-Test(devfuse, clone_shares_the_queue_but_not_the_answers) /* D55, D59, D60 */
+Test(devfuse, clone_shares_the_queue_but_not_the_answers) /* D55, D59, D60, Z36 */
 {
 	struct file *dev, *second = dev_open(), *third = dev_open();
 	struct fuse_conn *conn = ready_conn(&dev);
@@ -613,7 +613,7 @@ Test(devfuse, clone_shares_the_queue_but_not_the_answers) /* D55, D59, D60 */
 	conn_end(conn, dev);
 }
 
-Test(devfuse, death_of_the_daemon_ends_all) /* 4.5 */
+Test(devfuse, death_of_the_daemon_ends_all) /* K01 */
 {
 	struct file *dev;
 	struct fuse_conn *conn = ready_conn(&dev);
@@ -631,7 +631,7 @@ Test(devfuse, death_of_the_daemon_ends_all) /* 4.5 */
 	fuse_conn_put(conn);
 }
 
-Test(devfuse, abort_is_seen_on_the_device) /* D14, D50, 4.5 */
+Test(devfuse, abort_is_seen_on_the_device) /* D14, D50, K04, B21 */
 {
 	struct file *dev;
 	struct fuse_conn *conn = conn_new(&dev);
@@ -664,7 +664,7 @@ Test(devfuse, device_closed_before_the_mount_aborts_it) /* D04 */
 	fuse_conn_put(conn);
 }
 
-Test(devfuse, notification_reaches_the_file_system) /* D34 */
+Test(devfuse, notification_reaches_the_file_system) /* D34, T10 */
 {
 	struct file *dev;
 	struct fuse_conn *conn = ready_conn(&dev);
@@ -676,7 +676,7 @@ Test(devfuse, notification_reaches_the_file_system) /* D34 */
 	conn_end(conn, dev);
 }
 
-/* I03, I07, 1.5, 2.3 */
+/* I03, I07, V05, V06, L01-L03, L07 */
 Test(devfuse, init_reply_sets_the_limits)
 {
 	struct fuse_init_out out = {.major = 7, .minor = 45};

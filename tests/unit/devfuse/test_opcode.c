@@ -12,8 +12,7 @@ Test(fuse_opcode, numbers_7_and_19_do_not_exist) /* A03 */
 	cr_assert_str_eq(fuse_opcode_name(53), "COPY_FILE_RANGE_64");
 }
 
-/* Matrix 1.5 */
-Test(fuse_opcode, sizes_follow_the_minor_of_the_daemon)
+Test(fuse_opcode, sizes_follow_the_minor_of_the_daemon) /* V04, V09, V12 */
 {
 	const struct fuse_opcode_row *lookup = fuse_opcode_row(FUSE_LOOKUP);
 	const struct fuse_opcode_row *write = fuse_opcode_row(FUSE_WRITE);

@@ -310,7 +310,7 @@ static int hostfs_rename(const struct op_ctx *ctx, struct inode *old_dir, struct
 {
 	struct inode *target = new_dentry->inode;
 	cleanup_free char *names = malloc(2 * (NAME_MAX + 1));
-	char *old_name = names, *new_name = names + NAME_MAX + 1;
+	char *old_name = names, *new_name = names ? names + NAME_MAX + 1 : NULL;
 	int old_dirfd, new_dirfd, err;
 
 	(void)ctx;
