@@ -55,6 +55,18 @@ static const struct {
 	{ "client timeout", "Beyond Linux: with `fusebox run --fuse-timeout` a client that has waited so "
 			    "long gets ETIMEDOUT (but for a blocking lock); the daemon's late answer is "
 			    "undone as that of a killed client." },
+	{ "kept connections",
+	  "Beyond Linux: with `fusebox run --fuse-keep`, the mount option keep, or a 1 in fusectl's file "
+	  "keep, a mount outlives its daemon: clients wait (killably), and the next daemon takes over by "
+	  "mounting at the same place with the same user_id, group_id and flags, and the same answer to "
+	  "INIT; else the connection is aborted. In use, inodes are looked up by their paths again, and "
+	  "files opened again. Lost: files without a name (ESTALE), locks, what the daemon itself had not "
+	  "written yet; a FLUSH of a file that the new daemon has not opened is not sent. What the dead "
+	  "daemon had read is sent again, with FUSE_UNIQUE_RESEND if it negotiates HAS_RESEND. That may "
+	  "append twice (O_APPEND) and repeats ioctls; CREATE goes without O_EXCL, SETXATTR without "
+	  "XATTR_CREATE; EEXIST, ENOENT and ENODATA of names made, removed or renamed already are "
+	  "success; RENAME_EXCHANGE fails with EIO. While no daemon is there the root answers stat, "
+	  "access and statfs from memory. The new mount API (fsopen) does not take over." },
 	{ "ACL", "POSIX_ACL is not offered; the daemon sees the xattrs system.posix_acl_* like others." },
 	{ "id mapping", "ALLOW_IDMAP is not offered: there are no id-mapped mounts." },
 	{ "security context", "There is no security module: the extension is sent without a label." },

@@ -28,6 +28,12 @@ bool fuse_allowed(const struct op_ctx *ctx, const struct fuse_super *fs)
 	       cred->gid == fs->group_id;
 }
 
+/* Where no daemon could learn anything, a set-uid mount helper may prepare for the next one. */
+static bool may_look(const struct op_ctx *ctx, const struct inode *inode)
+{
+	return fuse_allowed(ctx, fuse_of(inode)) || fuse_is_vacant_root(inode);
+}
+
 /* The daemon's attributes are not to be used: the inode is dead for us (section 9). */
 static int reject_attributes(struct inode *inode)
 {
@@ -169,7 +175,7 @@ int fuse_getattr(const struct op_ctx *ctx, const struct path *path, struct kstat
 
 	if (fuse_is_bad(inode))
 		return -EIO;
-	if (!fuse_allowed(ctx, fuse_of(inode))) { /* F30 */
+	if (!may_look(ctx, inode)) { /* F30 */
 		if (mask)
 			return -EACCES;
 		memset(ret_stat, 0, sizeof(*ret_stat));
@@ -482,7 +488,7 @@ int fuse_permission(const struct op_ctx *ctx, struct inode *inode, unsigned mask
 
 	if (fuse_is_bad(inode))
 		return -EIO;
-	if (!fuse_allowed(ctx, fs))
+	if (!may_look(ctx, inode))
 		return -EACCES; /* F41 */
 	if ((fs->default_permissions || exec) && needs_refresh(inode, PERM_MASK)) {
 		err = do_getattr(ctx, inode, NULL);
