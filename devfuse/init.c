@@ -127,7 +127,7 @@ static void take_limits(struct fuse_conn *conn, const struct fuse_init_out *out)
 	}
 	if (conn->minor >= 6 && out->max_readahead / PAGE * PAGE < conn->max_readahead)
 		conn->max_readahead = out->max_readahead / PAGE * PAGE;
-	if (out->time_gran >= 1 && out->time_gran <= 1000000000)
+	if (conn->minor >= 6 && out->time_gran >= 1 && out->time_gran <= 1000000000)
 		conn->time_gran_ns = out->time_gran;
 	if (conn->minor >= 13) {
 		if (out->max_background)

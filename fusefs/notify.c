@@ -33,6 +33,8 @@ static void fusefs_initialized(struct fuse_conn *conn)
 	if (fuse_conn_has(conn, FUSE_MAX_PAGES) && conn->max_pages > 1)
 		sb->name_max = FUSE_NAME_MAX_LONG; /* matrix 2.3 */
 	sb->time_gran_ns = conn->time_gran_ns;
+	if (conn->minor < 6 && fuse_sb(sb)->max_read < conn->max_readahead) /* V06 */
+		conn->max_readahead = fuse_sb(sb)->max_read / FUSE_PAGE * FUSE_PAGE;
 	if (fuse_conn_has(conn, FUSE_PASSTHROUGH))
 		sb->stack_depth = (int)conn->max_stack_depth;
 	if (fuse_conn_has(conn, FUSE_DONT_MASK)) /* the VFS leaves the umask to us, too */
