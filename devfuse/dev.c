@@ -578,6 +578,7 @@ static const struct file_ops fuse_dev_ops = {
 	.release = dev_release,
 	.show_fdinfo = dev_show_fdinfo,
 	.no_position = true,
+	.any_position = true,
 	.splice_whole = true,
 };
 
@@ -589,4 +590,5 @@ const struct file_ops fuse_channel_ops = {
 	.release = dev_release,
 	.show_fdinfo = dev_show_fdinfo,
 	.no_position = true,
+	.any_position = true,
 };

@@ -46,6 +46,9 @@ static const struct {
 	{ "READ", "Readahead is part of the reader's own request; none is sent ahead in the background." },
 	{ "passthrough", "An open that is to be cached does not wait for direct writes under way "
 			 "(FOPEN_PARALLEL_DIRECT_WRITES); they drop what it has cached." },
+	{ "messages of the daemon's",
+	  "Before INIT is answered and after an abort they are EINVAL, as in later kernels; 6.18 takes "
+	  "those that name no node. So is a STORE that ends beyond 2^63." },
 	{ "io_uring", "Not offered; requests travel by read(2) and write(2) of /dev/fuse." },
 	{ "splice", "splice(2) to and from /dev/fuse copies. A pipe with too little room for a message "
 		    "makes it fail with EINVAL, as a small buffer does, and nothing is lost; on Linux "

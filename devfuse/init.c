@@ -136,7 +136,7 @@ static void take_limits(struct fuse_conn *conn, const struct fuse_init_out *out)
 	conn->max_pages = max_pages_of(conn, conn->flags, out);
 	if (conn->minor >= 6 && out->max_readahead / PAGE * PAGE < conn->max_readahead)
 		conn->max_readahead = out->max_readahead / PAGE * PAGE;
-	if (out->time_gran >= 1 && out->time_gran <= 1000000000)
+	if (conn->minor >= 6 && out->time_gran >= 1 && out->time_gran <= 1000000000)
 		conn->time_gran_ns = out->time_gran;
 	if (conn->flags & FUSE_PASSTHROUGH)
 		conn->max_stack_depth = out->max_stack_depth;

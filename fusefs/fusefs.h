@@ -211,6 +211,8 @@ void fuse_forget_one(struct superblock *sb, uint64_t nodeid, unsigned incarnatio
 void fuse_stale(struct inode *inode, uint32_t statx_mask); /* ask again before showing these */
 /* An operation of ours changed it: replies that were under way are out of date. */
 void fuse_bump_version(struct inode *inode);
+/* Bytes up to `end` were put into the file here: its size, and what is stale now. */
+void fuse_size_written(struct inode *inode, int64_t end);
 /* While > 0, replies about the size are not believed: an operation of ours is changing it. */
 void fuse_size_changing(struct inode *inode, int delta);
 void fuse_evict_inode(struct inode *inode);

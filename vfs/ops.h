@@ -201,6 +201,7 @@ struct file_ops {
 	/* splice from a pipe brings one message: all of its length must be there, else -EINVAL. */
 	bool splice_whole;
 	bool no_position; /* stream: pread/pwrite/lseek give -ESPIPE, read passes pos = NULL */
+	bool any_position; /* with no_position: pread and pwrite are allowed, and are read and write */
 };
 
 #endif

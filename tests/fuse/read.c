@@ -210,7 +210,7 @@ Test(fuse_read, sequential_reader_gets_readahead)
 }
 
 /* NOTIFY_INVAL_INODE; section 5. */
-Test(fuse_read, inval_inode_drops_pages_and_attributes)
+Test(fuse_read, inval_inode_drops_pages_and_attributes) /* T02 */
 {
 	struct daemon *d = daemon_start(NULL);
 	struct fuse_notify_inval_inode_out inval = {.ino = 5};
