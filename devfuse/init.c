@@ -44,7 +44,7 @@ static const struct {
 	{FUSE_POSIX_ACL, "POSIX_ACL", false, false},
 	{FUSE_ABORT_ERROR, "ABORT_ERROR", true, true},
 	{FUSE_MAX_PAGES, "MAX_PAGES", true, true},
-	{FUSE_CACHE_SYMLINKS, "CACHE_SYMLINKS", false, false},
+	{FUSE_CACHE_SYMLINKS, "CACHE_SYMLINKS", true, true},
 	{FUSE_NO_OPENDIR_SUPPORT, "NO_OPENDIR_SUPPORT", true, false},
 	{FUSE_EXPLICIT_INVAL_DATA, "EXPLICIT_INVAL_DATA", true, true},
 	{FUSE_HANDLE_KILLPRIV_V2, "HANDLE_KILLPRIV_V2", true, true},

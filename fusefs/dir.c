@@ -54,6 +54,7 @@ static uint64_t current_epoch(const struct inode *dir)
 void fuse_dir_changed(struct inode *dir)
 {
 	fuse_stale(dir, FUSE_STALE_MODSIZE);
+	atomic_fetch_add(&fuse_i(dir)->dir_changes, 1);
 }
 
 static int send_lookup(const struct op_ctx *ctx, struct inode *dir, const char *name,
@@ -562,18 +563,49 @@ static int fuse_rename(const struct op_ctx *ctx, struct inode *old_dir, struct d
 
 /* --- symlinks ----------------------------------------------------------------------------- */
 
-static int fuse_get_link(const struct op_ctx *ctx, struct dentry *dentry, struct inode *inode,
-			 char **ret_target, struct path *ret_path)
+void fuse_forget_link(struct inode *inode)
+{
+	char *target;
+
+	fb_mutex_lock(&inode->attr_lock);
+	target = fuse_i(inode)->target;
+	fuse_i(inode)->target = NULL;
+	fb_mutex_unlock(&inode->attr_lock);
+	free(target);
+}
+
+/* A copy of what is cached; NULL: nothing is, or there is no memory for it. */
+static char *cached_link(struct inode *inode)
+{
+	char *copy = NULL;
+
+	fb_mutex_lock(&inode->attr_lock);
+	if (fuse_i(inode)->target)
+		copy = strdup(fuse_i(inode)->target);
+	fb_mutex_unlock(&inode->attr_lock);
+	return copy;
+}
+
+/* F168: kept until the inode goes, or the daemon says that its data is not valid any more. */
+static void cache_link(struct inode *inode, const char *target)
+{
+	char *copy = strdup(target);
+
+	fb_mutex_lock(&inode->attr_lock);
+	if (!fuse_i(inode)->target) {
+		fuse_i(inode)->target = copy;
+		copy = NULL;
+	}
+	fb_mutex_unlock(&inode->attr_lock);
+	free(copy);
+}
+
+static int send_readlink(const struct op_ctx *ctx, struct inode *inode, char **ret_target)
 {
 	struct fuse_args args;
 	ssize_t len;
-	char *target;
+	char *target = malloc(FUSE_PAGE);
 
-	(void)dentry;
-	(void)ret_path;
-	if (fuse_is_bad(inode))
-		return -EIO;
-	target = malloc(FUSE_PAGE);
 	if (!target)
 		return -ENOMEM;
 	fuse_args_init(&args, FUSE_READLINK, inode);
@@ -587,6 +619,27 @@ static int fuse_get_link(const struct op_ctx *ctx, struct dentry *dentry, struct
 	fuse_stale(inode, STATX_ATIME);
 	*ret_target = target;
 	return 0;
+}
+
+static int fuse_get_link(const struct op_ctx *ctx, struct dentry *dentry, struct inode *inode,
+			 char **ret_target, struct path *ret_path)
+{
+	bool cached = fuse_conn_has(fuse_conn_of(inode), FUSE_CACHE_SYMLINKS);
+	int err;
+
+	(void)dentry;
+	(void)ret_path;
+	if (fuse_is_bad(inode))
+		return -EIO;
+	if (cached) {
+		*ret_target = cached_link(inode);
+		if (*ret_target)
+			return 0;
+	}
+	err = send_readlink(ctx, inode, ret_target);
+	if (!err && cached)
+		cache_link(inode, *ret_target);
+	return err;
 }
 
 #define COMMON_METHODS                                                                             \

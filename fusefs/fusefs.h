@@ -15,6 +15,7 @@
 
 #include "devfuse/conn.h"
 #include "fusefs/cache.h"
+#include "fusefs/dircache.h"
 #include "sentry/base/err.h"
 #include "sentry/base/list.h"
 #include "sentry/base/lock.h"
@@ -73,6 +74,9 @@ struct fuse_inode {
 	atomic_bool from_plus;	      /* came from READDIRPLUS and was not walked yet */
 	struct fuse_forget *forget;   /* owned; for eviction */
 	struct sleep_mutex dir_mutex; /* without PARALLEL_DIROPS: one lookup or readdir at a time */
+	struct fuse_dircache listing; /* directories */
+	atomic_ullong dir_changes;    /* made through us (F77) */
+	char *target;		      /* CACHE_SYMLINKS: as READLINK gave it; guarded by attr_lock */
 	struct fuse_cache cache;      /* regular files */
 	int writeback_error;	      /* the last one; guarded by attr_lock, as the next */
 	unsigned nr_errors;	      /* counts them: each open file reports each once */
@@ -97,6 +101,7 @@ struct fuse_file {
 	struct file *backing_file;
 	bool counts_cached; /* in fuse_inode.cached_opens */
 	bool is_dir;
+	struct fuse_dirstream dirstream; /* guarded by the file's position lock */
 	bool opened;			/* the daemon has it open: RELEASE is due */
 	atomic_bool flocked;		/* flock went to the daemon: RELEASE says so */
 	int64_t next_read;		/* where a sequential reader goes on; a hint */
@@ -254,6 +259,8 @@ void fuse_entry_set(struct dentry *dentry, int64_t expiry_ns, uint64_t epoch);
 /* The next walk asks the daemon. */
 void fuse_entry_expire(struct dentry *dentry);
 void fuse_dir_changed(struct inode *dir);
+/* The target of a symlink is read again. */
+void fuse_forget_link(struct inode *inode);
 
 /* --- file.c ------------------------------------------------------------------------------- */
 

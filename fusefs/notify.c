@@ -131,6 +131,10 @@ static int notify_inval_inode(struct message *msg)
 		if (out.len > 0 && out.len <= INT64_MAX - out.off)
 			end = out.off + out.len;
 		fuse_cache_invalidate(&fuse_i(inode)->cache, out.off, end);
+	} else if (out.off >= 0 && inode_is_dir(inode)) {
+		fuse_dircache_reset(&fuse_i(inode)->listing);
+	} else if (out.off >= 0 && out.off < FUSE_PAGE && inode_is_lnk(inode)) {
+		fuse_forget_link(inode);
 	}
 	inode_put(inode);
 	return 0;
