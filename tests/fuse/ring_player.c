@@ -238,15 +238,20 @@ void ring_cancel(struct ring_slot *s)
 	s->cmd.cancel(&s->cmd);
 }
 
-void ring_stop(struct ring *r)
+void ring_free(struct ring *r)
 {
-	const char *why = daemon_stop(r->d);
-
-	cr_assert(!why, "%s", why);
 	for (unsigned i = 0; i < RING_SLOTS; i++) {
 		cr_assert(!r->slots[i].cmd.done, "command %u was never completed", i);
 		free(r->slots[i].payload);
 	}
 	daemon_free(r->d);
 	free(r);
+}
+
+void ring_stop(struct ring *r)
+{
+	const char *why = daemon_stop(r->d);
+
+	cr_assert(!why, "%s", why);
+	ring_free(r);
 }

@@ -48,6 +48,7 @@ struct ring {
 struct ring *ring_start(const struct daemon_config *config);
 /* Stops the daemon; every command that was kept must have been completed, else the test fails. */
 void ring_stop(struct ring *r);
+void ring_free(struct ring *r); /* only that, after a daemon_stop() of the test's own */
 
 /* Gives one command to the device: what file_ops.uring_cmd returned. */
 int ring_command(struct ring_slot *s, uint32_t op, unsigned qid, uint64_t commit_id,

@@ -150,6 +150,7 @@ Test(fuse_uring, commands_are_checked_in_the_order_of_linux) /* U02, U03 */
 	fuse_conn_abort(r->d->conn, true);
 	cr_assert_eq(ring_command(s, 1, 0, 0, URING_ISSUE_SQE128), -ECONNABORTED);
 	daemon_stop(r->d);
+	ring_free(r);
 }
 
 Test(fuse_uring, a_descriptor_that_waits_for_its_mount_is_not_waited_for_in_a_submission) /* U03 */
@@ -171,7 +172,7 @@ Test(fuse_uring, a_descriptor_that_waits_for_its_mount_is_not_waited_for_in_a_su
 	ring_stop(r);
 }
 
-Test(fuse_uring, register_checks_queue_and_buffers) /* U04 */
+Test(fuse_uring, register_checks_queue_and_buffers) /* U04, R01 */
 {
 	struct ring *r = ring_start(NULL);
 	struct ring_slot *s = &r->slots[0];
@@ -191,7 +192,7 @@ Test(fuse_uring, register_checks_queue_and_buffers) /* U04 */
 	ring_stop(r);
 }
 
-Test(fuse_uring, register_wants_two_buffers_and_the_largest_request_in_one) /* U04 */
+Test(fuse_uring, register_wants_two_buffers_and_the_largest_request_in_one) /* U04, R01 */
 {
 	struct daemon_config config = {.max_write = 4096,
 				       .flags = FUSE_MAX_PAGES,
@@ -222,7 +223,7 @@ static void bare_done(struct uring_cmd *cmd, int32_t res)
 	container_of(cmd, struct bare, cmd)->res = res;
 }
 
-Test(fuse_uring, a_queue_has_a_largest_number_of_entries) /* U04 */
+Test(fuse_uring, a_queue_has_a_largest_number_of_entries) /* U04, R01 */
 {
 	struct ring *r = ring_start(NULL);
 	struct bare *all = calloc(FUSE_RING_ENTRIES_MAX + 1, sizeof(*all));
@@ -564,7 +565,7 @@ Test(fuse_uring, an_answer_that_cannot_be_read_is_efault) /* U13 */
 	ring_stop(r);
 }
 
-Test(fuse_uring, commit_names_a_queue_and_a_request_in_it) /* U12 */
+Test(fuse_uring, commit_names_a_queue_and_a_request_in_it) /* U12, R02 */
 {
 	struct ring *r = ring_start(NULL);
 	struct ring_slot *s = &r->slots[20];
@@ -598,7 +599,7 @@ static void commit_before_it_was_sent(struct ring *r)
 	guessed = ring_command(guess, 2, 0, r->d->conn->next_unique - 2, URING_ISSUE_SQE128);
 }
 
-Test(fuse_uring, a_request_on_its_way_cannot_be_answered) /* U12 */
+Test(fuse_uring, a_request_on_its_way_cannot_be_answered) /* U12, R02 */
 {
 	struct ring *r = ready(NULL);
 	struct client_thread t;
@@ -709,69 +710,74 @@ Test(fuse_uring, requests_wait_in_line_for_their_queue) /* U06, U12 */
 	ring_stop(r);
 }
 
-static void send_release(struct ring *r, _Atomic long *result)
+/* A RELEASE that nobody waits for. */
+struct release {
+	struct fuse_args args;
+	_Atomic long result; /* + 1000 */
+};
+
+static void send_release(struct ring *r, struct release *release)
 {
 	static const struct fuse_release_in in;
-	struct fuse_args *args = calloc(1, sizeof(*args)); /* lives as long as the test */
 
-	*args = (struct fuse_args){.opcode = FUSE_RELEASE,
-				   .nodeid = 5,
-				   .nr_in = 1,
-				   .in = {{&in, sizeof(in)}},
-				   .nocreds = true,
-				   .force = true,
-				   .done = reply_done,
-				   .owner = result};
-	cr_assert_eq(fuse_conn_send(r->d->conn, NULL, args), 0);
+	release->args = (struct fuse_args){.opcode = FUSE_RELEASE,
+					   .nodeid = 5,
+					   .nr_in = 1,
+					   .in = {{&in, sizeof(in)}},
+					   .nocreds = true,
+					   .force = true,
+					   .done = reply_done,
+					   .owner = &release->result};
+	cr_assert_eq(fuse_conn_send(r->d->conn, NULL, &release->args), 0);
 }
 
 Test(fuse_uring, each_queue_may_have_one_background_request_beyond_the_limit) /* U16, D87 */
 {
 	struct daemon_config config = {.max_background = 1};
 	struct ring *r = ready(&config);
-	_Atomic long result[4] = {0};
+	struct release release[4] = {0};
 
 	if (r->nr_queues < 2)
 		cr_skip_test("one processor");
 	cr_assert_eq(ring_register(r, 10, 0), -EIOCBQUEUED);
 	cr_assert_eq(ring_register(r, 11, 1), -EIOCBQUEUED);
-	send_release(r, &result[0]);
-	send_release(r, &result[1]);
+	send_release(r, &release[0]);
+	send_release(r, &release[1]);
 	cr_assert_eq(next(r, FUSE_RELEASE), &r->slots[10]);
 	cr_assert(ring_idle(&r->slots[0])); /* held back, though there is an entry */
 	pin(1);
-	send_release(r, &result[2]);
-	send_release(r, &result[3]);
+	send_release(r, &release[2]);
+	send_release(r, &release[3]);
 	cr_assert_eq(next(r, FUSE_RELEASE), &r->slots[11]);
 	cr_assert(ring_idle(&r->slots[1]));
 	cr_assert_eq(r->d->conn->active_background, 2);
 	ring_answer(&r->slots[10], 0, NULL, 0);
-	cr_assert_eq(result[0], 1000);
+	cr_assert_eq(release[0].result, 1000);
 	cr_assert_eq(next(r, FUSE_RELEASE)->qid, 0);
 	cr_assert(ring_idle(&r->slots[1]));
 	fuse_conn_set_max_background(r->d->conn, 8); /* more room lets the others on */
 	cr_assert_eq(next(r, FUSE_RELEASE)->qid, 1);
 	ring_stop(r);
 	for (int i = 1; i < 4; i++)
-		cr_assert_eq(result[i], 1000 - ECONNABORTED);
+		cr_assert_eq(release[i].result, 1000 - ECONNABORTED);
 }
 
 Test(fuse_uring, background_requests_of_before_go_over_the_ring) /* U16, U17 */
 {
 	struct daemon_config config = {.max_background = 1};
 	struct ring *r = ring_start(&config);
-	_Atomic long result[2] = {0};
+	struct release release[2] = {0};
 	struct step *s = expect_silence(r->d, FUSE_RELEASE, 5);
 
 	pin(0);
-	send_release(r, &result[0]); /* forced: does not wait for the ring */
-	send_release(r, &result[1]);
+	send_release(r, &release[0]); /* forced: does not wait for the ring */
+	send_release(r, &release[1]);
 	cr_assert(daemon_wait(r->d, s));
 	ring_register_all(r);
 	cr_assert_eq(next(r, FUSE_RELEASE)->qid, 0);
 	ring_answer(&r->slots[0], 0, NULL, 0);
 	cr_assert_gt(daemon_answer(r->d, s->in.unique, 0, NULL, 0), 0);
-	cr_assert_eq(result[0] + result[1], 2000);
+	cr_assert_eq(release[0].result + release[1].result, 2000);
 	cr_assert_eq(r->d->conn->active_background, 0);
 	cr_assert_eq(r->d->conn->ring->queues[0].active_background, 0);
 	ring_stop(r);
@@ -984,6 +990,7 @@ Test(fuse_uring, a_daemon_that_dies_takes_its_entries_and_then_the_connection) /
 	cr_assert_eq(client_join(&t), -ECONNABORTED);
 	cr_assert_eq(stat_root(r->d, NULL), -ENOTCONN);
 	daemon_stop(r->d);
+	ring_free(r);
 }
 
 /* --- for the administrator ---------------------------------------------------------------- */
@@ -1005,5 +1012,45 @@ Test(fuse_uring, a_request_in_the_ring_has_a_timeout) /* D90 */
 	fuse_timeout_check(r->d->conn);
 	cr_assert_eq(client_join(&t[0]), -ECONNABORTED);
 	cr_assert_eq(client_join(&t[1]), -ECONNABORTED);
+	ring_stop(r);
+}
+
+static bool report_says(const char *what)
+{
+	struct strbuf out = STRBUF_INIT;
+	char *text;
+	bool found;
+
+	fuse_report(&out);
+	text = strbuf_steal(&out);
+	found = strstr(text, what);
+	if (!found)
+		fprintf(stderr, "not in the report: %s\n%s", what, text);
+	free(text);
+	return found;
+}
+
+Test(fuse_uring, the_report_shows_what_is_in_the_ring)
+{
+	struct ring *r = ring_start(NULL);
+	struct client_thread t[2];
+
+	pin(0);
+	cr_assert(report_says("waits for the ring"));
+	ring_register_all(r);
+	cr_assert_eq(ring_register(r, 10, 0), -EIOCBQUEUED);
+	ring_cancel(&r->slots[10]);
+	client_spawn(&t[0], r->d, stat_root, NULL);
+	next(r, FUSE_GETATTR);
+	client_spawn(&t[1], r->d, stat_root, NULL);
+	while (in_queue(r, 0) < 1)
+		sched_yield();
+	cr_assert(report_says("ring queue 0: 1 entries, 0 free, 1 requests wait"));
+	cr_assert(report_says("200 (?) -> connection"));
+	cr_assert(report_says("-> ring queue 0 -> 100 (?)"));
+	cr_assert(report_says("-> ring queue 0 -> not read yet"));
+	fuse_conn_abort(r->d->conn, false);
+	client_join(&t[0]);
+	client_join(&t[1]);
 	ring_stop(r);
 }
