@@ -49,7 +49,9 @@ static const struct {
 	{ "messages of the daemon's",
 	  "Before INIT is answered and after an abort they are EINVAL, as in later kernels; 6.18 takes "
 	  "those that name no node. So is a STORE that ends beyond 2^63." },
-	{ "io_uring", "Not offered; requests travel by read(2) and write(2) of /dev/fuse." },
+	{ "io_uring", "Offered when /sys/module/fuse/parameters/enable_uring says Y, as on Linux; 7.42, "
+		      "without the buffer pools and zero copy of 7.46. A queue takes 4096 entries at "
+		      "most." },
 	{ "splice", "splice(2) to and from /dev/fuse copies. A pipe with too little room for a message "
 		    "makes it fail with EINVAL, as a small buffer does, and nothing is lost; on Linux "
 		    "that request fails with EIO." },
@@ -75,7 +77,7 @@ static const struct {
 	{ "security context", "There is no security module: the extension is sent without a label." },
 	{ "other kinds of mounts",
 	  "No fuseblk, no virtiofs (and so no DAX, SUBMOUNTS or MAP_ALIGNMENT)." },
-	{ "module parameters", "enable_uring and inval_wq do not exist: what they switch does not." },
+	{ "module parameters", "inval_wq does not exist: what it switches does not." },
 };
 
 static void list_notifications(struct strbuf *out)

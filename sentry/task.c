@@ -19,6 +19,7 @@
 #include "sentry/base/err.h"
 #include "sentry/base/log.h"
 #include "sentry/exec.h"
+#include "sentry/usermem.h"
 #include "vfs/cred.h"
 #include "vfs/fdtable.h"
 #include "vfs/file.h"
@@ -479,11 +480,18 @@ static pid_t ctx_pgid(const struct op_ctx *ctx)
 	return guest_pid_of(getpgid(((struct task *)ctx->task)->tid));
 }
 
+static void ctx_memory(const struct op_ctx *ctx, struct io_iter *iter, const struct iovec *segs,
+		       size_t nr_segs, size_t count)
+{
+	iter_init_guest_iov(iter, ctx->task, segs, nr_segs, count);
+}
+
 static const struct op_ctx_ops task_ctx_ops = {
 	.signal = ctx_signal,
 	.signal_pgrp = ctx_signal_pgrp,
 	.sid = ctx_sid,
 	.pgid = ctx_pgid,
+	.iter_init = ctx_memory,
 };
 
 const struct op_ctx *task_ctx(struct task *task)

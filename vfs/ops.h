@@ -31,6 +31,7 @@ struct path;
 struct poll_table;
 struct strbuf;
 struct superblock;
+struct uring_cmd;
 
 struct superblock_ops {
 	/* The last reference is gone: free the file system's inode (it embeds struct inode). none */
@@ -169,6 +170,11 @@ struct file_ops {
 	unsigned (*poll)(const struct op_ctx *ctx, struct file *file, struct poll_table *table);
 	/* arg is a number or a guest address; move bytes with ioctl_copy_*() of vfs/ioctl.h. */
 	long (*ioctl)(const struct op_ctx *ctx, struct file *file, unsigned cmd, uint64_t arg);
+	/*
+	 * IORING_OP_URING_CMD: the result for cqe->res, or -EIOCBQUEUED when the command is kept;
+	 * issue_flags URING_ISSUE_*, see uring_cmd.h. NULL: -EOPNOTSUPP.
+	 */
+	int (*uring_cmd)(const struct op_ctx *ctx, struct uring_cmd *cmd, unsigned issue_flags);
 	/*
 	 * A host descriptor whose pages are the file's: *ret_hostfd (the caller closes it) maps at
 	 * the same offset. It must be open read-only unless the guest's file is open for writing,
