@@ -536,6 +536,7 @@ static const struct file_ops fuse_dev_ops = {
 	.fasync = dev_fasync,
 	.release = dev_release,
 	.show_fdinfo = dev_show_fdinfo,
+	.nowait = true,
 	.no_position = true,
 	.splice_whole = true,
 };
@@ -547,5 +548,6 @@ const struct file_ops fuse_channel_ops = {
 	.fasync = dev_fasync,
 	.release = dev_release,
 	.show_fdinfo = dev_show_fdinfo,
+	.nowait = true,
 	.no_position = true,
 };
