@@ -214,12 +214,13 @@ struct file *uring_file(const struct uring_req *req, int fd, bool fixed)
 	return file_get(ring->files[fd]);
 }
 
-/* -EAGAIN of a file that never sleeps is the result if nobody wants to wait. */
+/*
+ * Is -EAGAIN of a file that never sleeps the result? O_NONBLOCK alone does not make it so, cf.
+ * io_rw_init_file().
+ */
 static bool may_wait(const struct uring_req *req)
 {
-	if (!req->file || !req->file->op->nowait || !req->op->poll_events)
-		return true;
-	return !(req->flags & REQ_NOWAIT) && !file_nonblock(req->file);
+	return !(req->flags & REQ_NOWAIT) || !req->file->op->nowait;
 }
 
 static bool can_poll(const struct uring_req *req)
