@@ -508,6 +508,7 @@ static const struct file_ops fuse_dev_ops = {
 	.fasync = dev_fasync,
 	.release = dev_release,
 	.show_fdinfo = dev_show_fdinfo,
+	.nowait = true,
 	.no_position = true,
 	.splice_whole = true,
 };
@@ -519,5 +520,6 @@ const struct file_ops fuse_channel_ops = {
 	.fasync = dev_fasync,
 	.release = dev_release,
 	.show_fdinfo = dev_show_fdinfo,
+	.nowait = true,
 	.no_position = true,
 };
