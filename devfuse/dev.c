@@ -549,6 +549,7 @@ static const struct file_ops fuse_dev_ops = {
 	.fasync = dev_fasync,
 	.release = dev_release,
 	.show_fdinfo = dev_show_fdinfo,
+	.nowait = true,
 	.no_position = true,
 	.any_position = true,
 	.splice_whole = true,
@@ -561,6 +562,7 @@ const struct file_ops fuse_channel_ops = {
 	.fasync = dev_fasync,
 	.release = dev_release,
 	.show_fdinfo = dev_show_fdinfo,
+	.nowait = true,
 	.no_position = true,
 	.any_position = true,
 };

@@ -26,6 +26,7 @@
 #include "vfs/fs_struct.h"
 #include "vfs/mapped.h"
 #include "vfs/tty/tty.h"
+#include "vfs/uring/uring.h"
 
 #define TID_MAX 4194304 /* PID_MAX_LIMIT of 64-bit kernels */
 
@@ -369,6 +370,10 @@ void task_exit(struct task *task)
 
 	if (pid)
 		tty_session_exit(pid);
+	/* Before its files: requests hold them. */
+	uring_task_cancel(task->uring);
+	uring_task_free(task->uring);
+	task->uring = NULL;
 	fdtable_put(ctx, files);
 	task->files = NULL;
 	fs_struct_put(fs);

@@ -182,6 +182,8 @@ struct file_ops {
 	 */
 	int (*mmap)(const struct op_ctx *ctx, struct file *file, const struct mmap_request *req,
 		    int *ret_hostfd);
+	/* Where the offset of a mapping lies in that host file. NULL: at the same offset. */
+	int64_t (*mmap_offset)(struct file *file, int64_t offset);
 	/* Each close(2) of a descriptor. Its error is close's result. */
 	int (*flush)(const struct op_ctx *ctx, struct file *file);
 	/* The last reference is gone. May sleep; ctx may be that of no task (all members NULL). */
@@ -206,6 +208,11 @@ struct file_ops {
 	unsigned setfl_mask;
 	/* splice from a pipe brings one message: all of its length must be there, else -EINVAL. */
 	bool splice_whole;
+	/*
+	 * Its methods never wait for another task, but for read_iter and write_iter, which wait with
+	 * neither O_NONBLOCK nor RWF_NOWAIT, until poll says so. io_uring then needs no fiber for it.
+	 */
+	bool nowait;
 	bool no_position; /* stream: pread/pwrite/lseek give -ESPIPE, read passes pos = NULL */
 	bool any_position; /* with no_position: pread and pwrite are allowed, and are read and write */
 };

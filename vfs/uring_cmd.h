@@ -78,12 +78,13 @@ static inline void uring_cmd_done(struct uring_cmd *cmd, int32_t res)
 
 /*
  * From within the method, before it returns -EIOCBQUEUED and before the command can be found by
- * others: `cancel` will be called, at most once, when the ring or the submitter ends, or by
- * IORING_OP_ASYNC_CANCEL. It must see to it that uring_cmd_done() is called soon (usually it does
- * so itself, with -ECANCELED), as somebody waits for it. It runs on a fiber with no ranked mutex
- * held and may sleep, but not for a guest. It may run while another fiber calls uring_cmd_done():
- * the command exists until it has returned, and the driver decides under its own lock who of the
- * two completes it. A kept command without it is one that ends soon by itself.
+ * others: `cancel` will be called, at most once, when the ring or the submitter ends. (As in
+ * io_try_cancel(), IORING_OP_ASYNC_CANCEL does not find commands.) It must see to it that
+ * uring_cmd_done() is called soon (usually it does so itself, with -ECANCELED), as somebody waits
+ * for it. It runs on a fiber with no ranked mutex held and may sleep, but not for a guest. It may
+ * run while another fiber calls uring_cmd_done(): the command exists until it has returned, and the
+ * driver decides under its own lock who of the two completes it. A kept command without it is one
+ * that ends soon by itself.
  */
 static inline void uring_cmd_mark_cancelable(struct uring_cmd *cmd,
 					     void (*cancel)(struct uring_cmd *cmd))
