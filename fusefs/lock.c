@@ -22,7 +22,7 @@ static int send_lock(const struct op_ctx *ctx, struct fuse_file *ff, uint32_t op
 
 	in->fh = ff->fh;
 	fuse_args_init(&args, opcode, ff->inode);
-	fuse_args_pin_file(&args, ff);
+	fuse_args_pin_file(&args, ff, &in->fh);
 	fuse_args_in(&args, in, sizeof(*in));
 	if (out)
 		fuse_args_out(&args, out, sizeof(*out));

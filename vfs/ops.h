@@ -43,6 +43,8 @@ struct superblock_ops {
 	int (*sync_fs)(const struct op_ctx *ctx, struct superblock *sb);
 	/* umount2(MNT_FORCE): abort what is under way. */
 	void (*umount_begin)(struct superblock *sb);
+	/* No namespace has a mount of it any more; it may still be in use (umount -l). */
+	void (*unmounted)(struct superblock *sb);
 	/* The last mount is gone; dentries and inodes are evicted already. Free sb->fs_info. */
 	void (*put_super)(struct superblock *sb);
 	/* Appends ",name=value" options for /proc/mounts. */
