@@ -158,7 +158,7 @@ Test(fuse_read, open_drops_the_cache_without_keep_cache)
 }
 
 /* F26: a new size or, with AUTO_INVAL_DATA, a new mtime makes cached pages worthless. */
-Test(fuse_read, auto_inval_drops_the_cache_when_mtime_changes)
+Test(fuse_read, auto_inval_drops_the_cache_when_mtime_changes) /* B12 */
 {
 	struct daemon_config config = {.flags = FUSE_AUTO_INVAL_DATA};
 	struct daemon *d = daemon_start(&config);

@@ -2,7 +2,7 @@
  * /dev/fuse itself, sections 4.1 to 4.5 of the protocol's rules and the refusals of INIT: which call
  * of a daemon's fails with what, and what its clients get.
  *
- * D01, D02, D03, D05, D10, D12, D13, D14, D17, D18, D20, D21, D30-D44, D46, D50, D52, D54-D60,
+ * D01, D02, D03, D05, D10, D12, D13, D14, D17, D18, D20, D21, D30-D44, D46, D50, D52, D53-D60, Z37,
  * D83, D86, H01, H05, Q26, Q36, K01-K04, K06, D73-D75, I03, I04, I08, I10, M03, Z01, Z02, Z04, Z30, Z31, Z35, Z36
  */
 #include "raw.h"

@@ -2,7 +2,7 @@
  * The messages of the daemon's, section 5 of the protocol's rules: what each returns for good and bad
  * input, and what is asked again afterwards.
  *
- * T01-T10, N02, D34, Q41, W14, Z32, Z34
+ * T01-T10, N02, D34, D44, Q40, Q41, W12, W14, F153, Z32, Z34
  */
 #include "raw.h"
 
@@ -12,7 +12,7 @@ static int fd, forgets;
 
 static const char *const names[] = {
 	[1] = "LOOKUP", [3] = "GETATTR", [14] = "OPEN", [15] = "READ", [18] = "RELEASE",
-	[25] = "FLUSH", [41] = "NOTIFY_REPLY"};
+	[25] = "FLUSH", [40] = "POLL", [41] = "NOTIFY_REPLY"};
 
 /* /f is node 5, /d 6, /g 7; all valid for long. */
 static void serve_one(void)
@@ -216,6 +216,21 @@ static void sizes(void)
 		printf("code %d: %s\n", codes[i], word(notify(fd, codes[i], zeros, 0)));
 }
 
+/* A body that cannot be read, or not to its end. */
+static void faults(void)
+{
+	struct fuse_notify_store_out out = {5, 0, 100};
+	struct fuse_out_header head = {16 + 24, FUSE_NOTIFY_INVAL_INODE, 0};
+	struct iovec iov[3] = {{&head, 16}, {(void *)8, 24}, {(void *)8, 100}};
+
+	puts("# bodies nowhere");
+	NOTE("INVAL_INODE", SYS(writev(fd, iov, 2)));
+	stat_shows("stat", "f");
+	head = (struct fuse_out_header){16 + 24 + 100, FUSE_NOTIFY_STORE, 0};
+	iov[1].iov_base = &out;
+	NOTE("STORE", SYS(writev(fd, iov, 3)));
+}
+
 static void inodes(void)
 {
 	puts("# INVAL_INODE");
@@ -296,6 +311,64 @@ static void deletes(void)
 	stat_shows("stat", "d");
 }
 
+/* Opens the file, says so, and keeps it. */
+static long do_hold(const char *name)
+{
+	long file = open(in_mnt(name), O_RDONLY);
+
+	if (write(3, &file, sizeof(file)) > 0)
+		pause();
+	return 0;
+}
+
+static void full_directories(void)
+{
+	struct client c = client(do_hold, "d/f");
+	struct pollfd p[2] = {{fd, POLLIN}, {c.result, POLLIN}};
+
+	while (poll(p, 2, 5000) > 0 && !p[1].revents)
+		if (get(fd) > 0)
+			serve_one();
+	NOTE("DELETE of a directory with an open file", delete(1, 6, "d"));
+	stat_shows("stat", "d");
+	kill(c.pid, SIGKILL);
+	while (waitpid(c.pid, NULL, WNOHANG) == 0)
+		settle();
+	close(c.result);
+	settle();
+}
+
+static long do_poll(const char *name)
+{
+	struct pollfd p = {open(in_mnt(name), O_RDONLY), POLLIN};
+	long ready = poll(&p, 1, 5000) == 1 ? p.revents : -ETIME;
+
+	close(p.fd);
+	return ready;
+}
+
+static void polls(void)
+{
+	struct client c = client(do_poll, "g");
+	struct fuse_poll_out none = {0}, ready = {POLLIN};
+	struct fuse_notify_poll_wakeup_out wake = {0};
+
+	puts("# POLL");
+	while (get(fd) > 0 && in->opcode != FUSE_POLL)
+		serve_one();
+	wake.kh = ((struct fuse_poll_in *)body)->kh;
+	printf("flags %u events %#x\n", ((struct fuse_poll_in *)body)->flags,
+	       ((struct fuse_poll_in *)body)->events);
+	put(fd, in->unique, 0, &none, sizeof(none));
+	NOTE("another handle", notify(fd, FUSE_NOTIFY_POLL, &(uint64_t){wake.kh + 1000}, 8));
+	printf("this one: %s", word(notify(fd, FUSE_NOTIFY_POLL, &wake, 8)));
+	printf(", asks again: %s", word(get_op(fd, FUSE_POLL)));
+	put(fd, in->unique, 0, &ready, sizeof(ready));
+	puts("");
+	serve("and then", c);
+	settle();
+}
+
 static void stores(void)
 {
 	puts("# STORE and RETRIEVE");
@@ -338,6 +411,25 @@ static void resends(void)
 	printf("the old number: %s", word(put(fd, unique, -EPERM, NULL, 0)));
 	printf(", the new one: %s", word(put(fd, in->unique, -EPERM, NULL, 0)));
 	printf(", client: %s\n", result(c));
+	{
+		struct client clients[3] = {client(do_stat, "z1")};
+
+		get_op(fd, FUSE_LOOKUP);
+		clients[1] = client(do_stat, "z2");
+		get_op(fd, FUSE_LOOKUP);
+		clients[2] = client(do_stat, "z3");
+		wait_for(fd);
+		printf("RESEND of two, one waits: %s", word(notify(fd, FUSE_NOTIFY_RESEND, NULL, 0)));
+		for (int i = 0; i < 3; i++) {
+			get_op(fd, FUSE_LOOKUP);
+			/* Linux orders the two by the hash of their number. */
+			printf(" %s", in->unique >> 63 ? "one again" : body);
+			put(fd, in->unique, -EPERM, NULL, 0);
+		}
+		puts("");
+		for (int i = 0; i < 3; i++)
+			result(clients[i]);
+	}
 	NOTE("RESEND of nothing, with a body", notify(fd, FUSE_NOTIFY_RESEND, "12345678", 8));
 }
 
@@ -370,11 +462,14 @@ static void prunes(void)
 int main(int argc, char **argv)
 {
 	start(argc, argv);
-	fd = begin(0, 45);
+	fd = begin(FUSE_PARALLEL_DIROPS, 45);
 	sizes();
+	faults();
 	inodes();
 	entries();
 	deletes();
+	full_directories();
+	polls();
 	stores();
 	resends();
 	epochs();
