@@ -55,7 +55,6 @@ static const struct {
 	{ "client timeout", "Beyond Linux: with `fusebox run --fuse-timeout` a client that has waited so "
 			    "long gets ETIMEDOUT (but for a blocking lock); the daemon's late answer is "
 			    "undone as that of a killed client." },
-	{ "ACL", "POSIX_ACL is not offered; the daemon sees the xattrs system.posix_acl_* like others." },
 	{ "id mapping", "ALLOW_IDMAP is not offered: there are no id-mapped mounts." },
 	{ "security context", "There is no security module: the extension is sent without a label." },
 	{ "other kinds of mounts",

@@ -35,8 +35,8 @@ static void fusefs_initialized(struct fuse_conn *conn)
 	sb->time_gran_ns = conn->time_gran_ns;
 	if (fuse_conn_has(conn, FUSE_PASSTHROUGH))
 		sb->stack_depth = (int)conn->max_stack_depth;
-	if (fuse_conn_has(conn, FUSE_DONT_MASK)) /* the VFS leaves the umask to us, too */
-		__atomic_fetch_or(&sb->flags, SB_POSIXACL, __ATOMIC_RELAXED);
+	if (fuse_conn_has(conn, FUSE_POSIX_ACL))
+		atomic_store(&fuse_sb(sb)->default_permissions, true);
 	superblock_put(sb);
 }
 
@@ -114,6 +114,7 @@ static int notify_inval_inode(struct message *msg)
 		return -ENOENT;
 	fuse_bump_version(inode);
 	fuse_stale(inode, FUSE_STALE_ALL);
+	fuse_forget_acls(inode);
 	if (out.off >= 0 && inode_is_reg(inode)) {
 		int64_t end = INT64_MAX;
 

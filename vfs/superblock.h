@@ -62,7 +62,7 @@ static inline unsigned sb_flags(const struct superblock *sb)
 #define SB_NOEXEC 8u
 #define SB_SYNCHRONOUS 16u
 #define SB_NOATIME 1024u	/* the file system keeps access times itself (FUSE) */
-#define SB_POSIXACL (1u << 16) /* the file system applies the umask itself */
+#define SB_POSIXACL (1u << 16) /* has ACLs, and so applies the umask itself */
 #define SB_NOSEC (1u << 28)
 
 /* One option on its way to a file system (fsconfig(2)). */
