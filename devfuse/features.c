@@ -72,7 +72,6 @@ static const struct {
 	  "XATTR_CREATE; EEXIST, ENOENT and ENODATA of names made, removed or renamed already are "
 	  "success; RENAME_EXCHANGE fails with EIO. While no daemon is there the root answers stat, "
 	  "access and statfs from memory. The new mount API (fsopen) does not take over." },
-	{ "ACL", "POSIX_ACL is not offered; the daemon sees the xattrs system.posix_acl_* like others." },
 	{ "id mapping", "ALLOW_IDMAP is not offered: there are no id-mapped mounts." },
 	{ "security context", "There is no security module: the extension is sent without a label." },
 	{ "other kinds of mounts",

@@ -41,7 +41,7 @@ static const struct {
 	{FUSE_NO_OPEN_SUPPORT, "NO_OPEN_SUPPORT", true, false},
 	{FUSE_PARALLEL_DIROPS, "PARALLEL_DIROPS", true, true},
 	{FUSE_HANDLE_KILLPRIV, "HANDLE_KILLPRIV", true, true},
-	{FUSE_POSIX_ACL, "POSIX_ACL", false, false},
+	{FUSE_POSIX_ACL, "POSIX_ACL", true, true},
 	{FUSE_ABORT_ERROR, "ABORT_ERROR", true, true},
 	{FUSE_MAX_PAGES, "MAX_PAGES", true, true},
 	{FUSE_CACHE_SYMLINKS, "CACHE_SYMLINKS", true, true},

@@ -97,6 +97,7 @@ static int revalidate_positive(const struct op_ctx *ctx, struct inode *dir, stru
 	fuse_count_lookup(inode);
 	if (!fuse_attr_valid(&out.attr) || fuse_stale_inode(inode, out.generation, &out.attr))
 		return 0;
+	fuse_forget_acls(inode);
 	fuse_change_attributes(inode, &out.attr, attr_expiry(&out), version);
 	fuse_entry_set(dentry, entry_expiry(&out), epoch);
 	return 1;
@@ -647,7 +648,9 @@ static int fuse_get_link(const struct op_ctx *ctx, struct dentry *dentry, struct
 	.getxattr = fuse_getxattr, .setxattr = fuse_setxattr, .listxattr = fuse_listxattr,         \
 	.removexattr = fuse_removexattr
 
-const struct inode_ops fuse_file_inode_ops = {COMMON_METHODS};
+#define ACL_METHODS .get_acl = fuse_get_acl, .set_acl = fuse_set_acl
+
+const struct inode_ops fuse_file_inode_ops = {COMMON_METHODS, ACL_METHODS};
 
 const struct inode_ops fuse_symlink_inode_ops = {
 	COMMON_METHODS,
@@ -659,6 +662,7 @@ const struct dentry_ops fuse_dentry_ops = {
 };
 
 const struct inode_ops fuse_dir_inode_ops = {
+	ACL_METHODS,
 	COMMON_METHODS,		 .lookup = fuse_lookup, .atomic_open = fuse_atomic_open,
 	.create = fuse_create,	 .mkdir = fuse_mkdir,	.mknod = fuse_mknod,
 	.symlink = fuse_symlink, .link = fuse_link,	.unlink = fuse_unlink,

@@ -37,7 +37,8 @@ struct fuse_super {
 	struct fuse_conn *conn; /* counted; constant */
 	uid_t user_id;		/* mount options, constant */
 	gid_t group_id;
-	bool default_permissions, allow_other;
+	atomic_bool default_permissions; /* POSIX_ACL turns it on */
+	bool allow_other;		 /* constant */
 	uint32_t max_read;	    /* bytes; UINT32_MAX = unlimited */
 	atomic_ullong attr_version; /* F23: bumped by every change of any inode's attributes */
 	atomic_ullong evict_count;  /* F24: inodes evicted with a link count */
@@ -76,6 +77,7 @@ struct fuse_inode {
 	struct sleep_mutex dir_mutex; /* without PARALLEL_DIROPS: one lookup or readdir at a time */
 	struct fuse_dircache listing; /* directories */
 	atomic_ullong dir_changes;    /* made through us (F77) */
+	struct acl_store acls;	      /* POSIX_ACL: as the daemon said (F124) */
 	char *target;		      /* CACHE_SYMLINKS: as READLINK gave it; guarded by attr_lock */
 	struct fuse_cache cache;      /* regular files */
 	int writeback_error;	      /* the last one; guarded by attr_lock, as the next */
@@ -349,6 +351,19 @@ int fuse_setxattr(const struct op_ctx *ctx, struct dentry *dentry, const char *n
 		  const void *value, size_t size, int flags);
 ssize_t fuse_listxattr(const struct op_ctx *ctx, struct dentry *dentry, char *list, size_t size);
 int fuse_removexattr(const struct op_ctx *ctx, struct dentry *dentry, const char *name);
+/* GETXATTR */
+ssize_t fuse_query_xattr(const struct op_ctx *ctx, struct inode *inode, const char *name,
+			 void *value, size_t size);
+/* acl.c */
+int fuse_get_acl(const struct op_ctx *ctx, struct inode *inode, enum acl_type type, bool to_judge,
+		 struct acl **ret_acl);
+int fuse_set_acl(const struct op_ctx *ctx, struct dentry *dentry, enum acl_type type,
+		 struct acl *acl);
+/* The daemon is about to tell the attributes anew: its lists may be others, too. */
+void fuse_forget_acls(struct inode *inode);
+/* SETXATTR */
+int fuse_send_setxattr(const struct op_ctx *ctx, struct inode *inode, const char *name,
+		       const struct fuse_setxattr_in *in, const void *value);
 int fuse_lock(const struct op_ctx *ctx, struct file *file, int cmd, struct flock_request *req);
 int fuse_flock(const struct op_ctx *ctx, struct file *file, int operation);
 long fuse_ioctl(const struct op_ctx *ctx, struct file *file, unsigned cmd, uint64_t arg);

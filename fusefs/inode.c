@@ -393,6 +393,7 @@ void fuse_free_inode(struct inode *inode)
 	fuse_cache_destroy(&fi->cache);
 	fuse_dircache_destroy(&fi->listing);
 	free(fi->target);
+	acl_store_free(&fi->acls);
 	free(fi->forget);
 	free(fi);
 }

@@ -37,8 +37,8 @@ static void fusefs_initialized(struct fuse_conn *conn)
 		conn->max_readahead = fuse_sb(sb)->max_read / FUSE_PAGE * FUSE_PAGE;
 	if (fuse_conn_has(conn, FUSE_PASSTHROUGH))
 		sb->stack_depth = (int)conn->max_stack_depth;
-	if (fuse_conn_has(conn, FUSE_DONT_MASK)) /* the VFS leaves the umask to us, too */
-		__atomic_fetch_or(&sb->flags, SB_POSIXACL, __ATOMIC_RELAXED);
+	if (fuse_conn_has(conn, FUSE_POSIX_ACL))
+		atomic_store(&fuse_sb(sb)->default_permissions, true);
 	superblock_put(sb);
 }
 
@@ -125,6 +125,7 @@ static int notify_inval_inode(struct message *msg)
 		return -ENOENT;
 	fuse_bump_version(inode);
 	fuse_stale(inode, FUSE_STALE_ALL);
+	fuse_forget_acls(inode);
 	if (out.off >= 0 && inode_is_reg(inode)) {
 		int64_t end = INT64_MAX;
 

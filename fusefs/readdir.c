@@ -84,6 +84,7 @@ static int refresh_cached(struct listing *list, struct dentry *dentry,
 	if (fuse_is_bad(inode))
 		return -EIO;
 	fuse_count_lookup(inode);
+	fuse_forget_acls(inode);
 	fuse_change_attributes(inode, &out->attr, expiry, list->version);
 	fuse_entry_set(dentry, fuse_expiry_ns(out->entry_valid, out->entry_valid_nsec),
 		       list->epoch);

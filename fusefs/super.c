@@ -310,7 +310,7 @@ static struct fuse_super *fuse_super_new(struct superblock *sb, const struct fus
 	fs->conn->keep = opts->keep || atomic_load(&fuse_params.keep);
 	fs->user_id = opts->user_id;
 	fs->group_id = opts->group_id;
-	fs->default_permissions = opts->default_permissions;
+	atomic_init(&fs->default_permissions, opts->default_permissions);
 	fs->allow_other = opts->allow_other;
 	fs->max_read = UINT32_MAX;
 	if (opts->has_max_read)
@@ -373,7 +373,7 @@ static int fill_super(const struct op_ctx *ctx, struct superblock *sb,
 	sb->blksize = FUSE_PAGE;
 	sb->name_max = FUSE_NAME_MAX;
 	sb->max_bytes = INT64_MAX;
-	sb->flags |= SB_NOATIME; /* F29 */
+	sb->flags |= SB_NOATIME | SB_POSIXACL; /* F29; F54: the umask is our business */
 	err = make_root(sb, opts->rootmode);
 	if (!err && fuse_dev_sync_init(opts->dev))
 		return await_init(ctx, fuse_sb(sb)->conn, opts->dev);

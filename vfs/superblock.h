@@ -65,7 +65,7 @@ static inline unsigned sb_flags(const struct superblock *sb)
 #define SB_MANDLOCK 64u
 #define SB_DIRSYNC 128u
 #define SB_NOATIME 1024u	/* the file system keeps access times itself (FUSE) */
-#define SB_POSIXACL (1u << 16) /* the file system applies the umask itself */
+#define SB_POSIXACL (1u << 16) /* has ACLs, and so applies the umask itself */
 #define SB_LAZYTIME (1u << 25)
 #define SB_NOSEC (1u << 28)
 
