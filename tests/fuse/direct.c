@@ -62,7 +62,7 @@ static long do_write(struct daemon *d, void *arg)
 	return client_pwrite(d, call->file, call->buf, call->len, call->pos);
 }
 
-/* F85: all READs are there before one is answered, whatever their order then is. */
+/* F85, B15: all READs are there before one is answered, whatever their order then is. */
 Test(fuse_direct, o_direct_reads_in_parallel)
 {
 	struct daemon *d = start();

@@ -185,7 +185,7 @@ Test(fuse_passthrough, reads_and_writes_go_to_the_backing_file) /* F132, F133 */
 	stop(d);
 }
 
-Test(fuse_passthrough, mappings_show_the_backing_file) /* F132 */
+Test(fuse_passthrough, mappings_show_the_backing_file) /* F101, F132 */
 {
 	struct daemon *d = start(1);
 	struct file *file;
