@@ -36,7 +36,7 @@ static const struct {
 	{FUSE_AUTO_INVAL_DATA, "AUTO_INVAL_DATA", true, true},
 	{FUSE_DO_READDIRPLUS, "DO_READDIRPLUS", true, true},
 	{FUSE_READDIRPLUS_AUTO, "READDIRPLUS_AUTO", true, true},
-	{FUSE_ASYNC_DIO, "ASYNC_DIO", false, false},
+	{FUSE_ASYNC_DIO, "ASYNC_DIO", true, true},
 	{FUSE_WRITEBACK_CACHE, "WRITEBACK_CACHE", true, true},
 	{FUSE_NO_OPEN_SUPPORT, "NO_OPEN_SUPPORT", true, false},
 	{FUSE_PARALLEL_DIROPS, "PARALLEL_DIROPS", true, true},

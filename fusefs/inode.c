@@ -246,6 +246,8 @@ static struct inode *inode_new(struct superblock *sb, uint64_t nodeid, uint64_t 
 	sleep_mutex_init(&fi->dir_mutex);
 	fuse_cache_init(&fi->cache);
 	fuse_dircache_init(&fi->listing);
+	waitq_init(&fi->written);
+	waitq_init(&fi->uncached_done);
 	sleep_mutex_init(&fi->writeback_mutex);
 	list_init(&fi->writers);
 	list_init(&fi->mapped_files);

@@ -356,3 +356,16 @@ ssize_t fuse_send(const struct op_ctx *ctx, const struct inode *inode, struct fu
 	} while (ret == -EDAEMONDIED);
 	return ret;
 }
+
+int fuse_send_async(const struct op_ctx *ctx, const struct inode *inode, struct fuse_args *args)
+{
+	struct fuse_conn *conn = fuse_conn_of(inode);
+	int err;
+
+	do {
+		err = bind_args(ctx, conn, args);
+		if (!err)
+			err = fuse_conn_send(conn, ctx, args);
+	} while (err == -EDAEMONDIED);
+	return err;
+}
