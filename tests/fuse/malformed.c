@@ -6,7 +6,7 @@
 #include "tests/support/daemon.h"
 #include "vfs/xattr.h"
 
-TestSuite(fuse_malformed, .timeout = 20);
+TestSuite(fuse_malformed, .timeout = 120);
 
 static long do_fsync(struct daemon *d, struct file *f)
 {
