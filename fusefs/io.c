@@ -506,7 +506,7 @@ static ssize_t o_direct_write(const struct op_ctx *ctx, struct file *file, struc
 
 	if (ret > 0) {
 		fuse_cache_grow(&fuse_i(inode)->cache, old_size, end);
-		size_written(inode, end);
+		fuse_size_written(inode, end);
 	}
 	fuse_replaced(ctx, file, start, end);
 	return ret;

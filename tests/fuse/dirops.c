@@ -5,7 +5,7 @@
 
 #include "tests/support/daemon.h"
 
-TestSuite(fuse_dirops, .timeout = 20);
+TestSuite(fuse_dirops, .timeout = 120);
 
 #define CTX (&d->client.ctx)
 

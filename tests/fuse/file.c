@@ -14,7 +14,7 @@
 #include "vfs/ioctl.h"
 #include "vfs/poll.h"
 
-TestSuite(fuse_file, .timeout = 20);
+TestSuite(fuse_file, .timeout = 120);
 
 #define CTX (&d->client.ctx)
 

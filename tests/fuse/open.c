@@ -4,7 +4,7 @@
 
 #include "tests/support/daemon.h"
 
-TestSuite(fuse_open, .timeout = 20);
+TestSuite(fuse_open, .timeout = 120);
 
 static void expect_file(struct daemon *d, uint64_t size)
 {

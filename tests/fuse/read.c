@@ -6,7 +6,7 @@
 #include "fusefs/cache.h"
 #include "tests/support/daemon.h"
 
-TestSuite(fuse_read, .timeout = 20);
+TestSuite(fuse_read, .timeout = 120);
 
 static struct file *open_file(struct daemon *d, uint64_t size, uint32_t open_flags)
 {

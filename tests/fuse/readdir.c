@@ -4,7 +4,7 @@
 
 #include "tests/support/daemon.h"
 
-TestSuite(fuse_readdir, .timeout = 20);
+TestSuite(fuse_readdir, .timeout = 120);
 
 static struct file *open_root(struct daemon *d)
 {

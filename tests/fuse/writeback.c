@@ -7,7 +7,7 @@
 #include "vfs/inode.h"
 #include "vfs/ops.h"
 
-TestSuite(fuse_writeback, .timeout = 20);
+TestSuite(fuse_writeback, .timeout = 120);
 
 #define CTX (&d->client.ctx)
 
