@@ -242,7 +242,7 @@ static ssize_t write_group(const struct op_ctx *ctx, struct file *file, struct i
 static void cut_back(const struct op_ctx *ctx, struct file *file, int64_t size)
 {
 	struct fuse_file *ff = file->private;
-	struct fuse_setattr_in in = {.valid = FATTR_SIZE | FATTR_FH};
+	struct fuse_setattr_in in = {.valid = FATTR_SIZE | FATTR_FH, .fh = ff->fh};
 	struct fuse_attr_out out;
 	struct fuse_args args;
 

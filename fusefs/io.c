@@ -55,7 +55,7 @@ void fuse_read_args(struct file *file, struct fuse_args *args, struct fuse_read_
 {
 	struct fuse_file *ff = file->private;
 
-	*in = (struct fuse_read_in){.offset = (uint64_t)pos, .size = (uint32_t)len};
+	*in = (struct fuse_read_in){.fh = ff->fh, .offset = (uint64_t)pos, .size = (uint32_t)len};
 	in->flags = io_flags(file);
 	fuse_args_init(args, FUSE_READ, ff->inode);
 	fuse_args_pin_file(args, ff, &in->fh);
@@ -294,7 +294,7 @@ void fuse_write_args(const struct op_ctx *ctx, struct file *file, struct fuse_ar
 {
 	struct fuse_file *ff = file->private;
 
-	*in = (struct fuse_write_in){.offset = (uint64_t)pos, .size = (uint32_t)len};
+	*in = (struct fuse_write_in){.fh = ff->fh, .offset = (uint64_t)pos, .size = (uint32_t)len};
 	in->flags = io_flags(file);
 	if (rwf & RWF_DSYNC)
 		in->flags |= WIRE_DSYNC;

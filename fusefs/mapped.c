@@ -83,7 +83,7 @@ static void send_back(const struct op_ctx *ctx, struct write_back *wb, size_t le
 	struct inode *inode = wb->ff->inode;
 	ssize_t err;
 
-	wb->in = (struct fuse_write_in){.write_flags = FUSE_WRITE_CACHE};
+	wb->in = (struct fuse_write_in){.fh = wb->ff->fh, .write_flags = FUSE_WRITE_CACHE};
 	wb->in.offset = (uint64_t)pos;
 	wb->in.size = (uint32_t)len;
 	wb->out.size = 0;
