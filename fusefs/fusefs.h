@@ -172,6 +172,11 @@ void fuse_args_pin_file(struct fuse_args *args, struct fuse_file *ff, uint64_t *
 /* fuse_conn_call(), for as many daemons as it takes; args pin what they are about. */
 ssize_t fuse_send(const struct op_ctx *ctx, const struct inode *inode, struct fuse_args *args);
 /*
+ * fuse_conn_send(), for as many daemons as it takes; later ones get it in nobody's name. What args
+ * pins must live until args->done has run. May sleep for the daemon.
+ */
+int fuse_send_async(const struct op_ctx *ctx, const struct inode *inode, struct fuse_args *args);
+/*
  * The daemon knows the inode: it is looked up by its path, if it has been known to a dead one
  * only. 0; -ESTALE: it is not there any more; other errors of a LOOKUP. May sleep for the daemon.
  */
@@ -346,6 +351,9 @@ long fuse_ioctl(const struct op_ctx *ctx, struct file *file, unsigned cmd, uint6
 unsigned fuse_poll(const struct op_ctx *ctx, struct file *file, struct poll_table *table);
 void fuse_poll_wake(struct fuse_super *fs, uint64_t kh, bool all);
 void fuse_poll_forget(struct fuse_file *ff);
+
+/* fuseblk.c */
+int fuseblk_get_tree(const struct op_ctx *ctx, struct fs_context *fc);
 
 /* control.c: registers "fusectl". */
 void fusectl_init(void);
