@@ -56,6 +56,11 @@ static void redirect_out(struct fuse_request *req, struct fuse_args *args)
 	}
 }
 
+static bool takes_lock(const struct fuse_args *args)
+{
+	return args->opcode == FUSE_SETLK || args->opcode == FUSE_SETLKW;
+}
+
 void fuse_request_orphan(struct fuse_conn *conn, struct fuse_request *req)
 {
 	struct fuse_args *args = &req->orphan_args;
@@ -63,7 +68,7 @@ void fuse_request_orphan(struct fuse_conn *conn, struct fuse_request *req)
 	fb_mutex_assert_held(&conn->lock);
 	*args = *req->args;
 	memset(&req->orphan_buf, 0, sizeof(req->orphan_buf));
-	if (args->opcode == FUSE_SETLKW && args->in[0].size == sizeof(req->orphan_buf.lk))
+	if (takes_lock(args) && args->in[0].size == sizeof(req->orphan_buf.lk))
 		memcpy(&req->orphan_buf.lk, args->in[0].data, sizeof(req->orphan_buf.lk));
 	redirect_out(req, args);
 	/* in[] was the client's; only a forced request can still have it unread: FLUSH. */
@@ -206,6 +211,7 @@ void fuse_orphan_undo(struct fuse_conn *conn, struct fuse_request *req)
 	case FUSE_READDIRPLUS:
 		forget_listing(conn, args->out[0].data, args->out[0].size, args->incarnation);
 		break;
+	case FUSE_SETLK:
 	case FUSE_SETLKW:
 		if (req->orphan_buf.lk.lk.type != 2)
 			unlock_late(conn, args, &req->orphan_buf.lk);

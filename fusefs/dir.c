@@ -445,13 +445,13 @@ static int fuse_atomic_open(const struct op_ctx *ctx, struct inode *dir, struct 
 		if (alias)
 			return -ESTALE; /* a directory, now under this name: walk again */
 		if (d_is_positive(dentry))
-			return -EOPNOTSUPP; /* the VFS opens what exists */
+			return -ENOTATOMIC; /* the VFS opens what exists */
 	}
 	if (!(atomic_load(&file->flags) & O_CREAT))
-		return -EOPNOTSUPP;
+		return -ENOTATOMIC;
 	err = create_and_open(ctx, FUSE_CREATE, dir, dentry, file, mode);
 	if (err == -ENOSYS)
-		return -EOPNOTSUPP;
+		return -ENOTATOMIC;
 	if (!err)
 		*ret_created = true;
 	return err;

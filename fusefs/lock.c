@@ -27,7 +27,7 @@ static int send_lock(const struct op_ctx *ctx, struct fuse_file *ff, uint32_t op
 	if (out)
 		fuse_args_out(&args, out, sizeof(*out));
 	err = fuse_send(ctx, ff->inode, &args);
-	return err == -EINTR && opcode == FUSE_SETLKW ? -ERESTARTSYS : (int)err; /* D83 */
+	return err == -EINTR && opcode != FUSE_GETLK ? -ERESTARTSYS : (int)err; /* D83 */
 }
 
 /* F114 */

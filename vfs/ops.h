@@ -60,7 +60,7 @@ struct inode_ops {
 		      unsigned flags, struct dentry **ret_alias);
 	/*
 	 * open(O_CREAT) in one step. The dentry is negative or not looked up yet. On success
-	 * file_finish_open() was called, or -EOPNOTSUPP asks for lookup + create + open, or
+	 * file_finish_open() was called, or -ENOTATOMIC asks for lookup + create + open, or
 	 * *ret_created tells which. dir write. NULL: always lookup + create + open.
 	 */
 	int (*atomic_open)(const struct op_ctx *ctx, struct inode *dir, struct dentry *dentry,

@@ -79,6 +79,7 @@ struct client {
 
 struct daemon {
 	struct daemon_config config;
+	void *private; /* config.serve's own */
 	struct client client, self; /* of tests; of the daemon thread */
 	struct mnt_ns *ns;
 	struct file *dev;
