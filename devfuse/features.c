@@ -75,7 +75,9 @@ static const struct {
 	{ "id mapping", "ALLOW_IDMAP is not offered: there are no id-mapped mounts." },
 	{ "security context", "There is no security module: the extension is sent without a label." },
 	{ "other kinds of mounts",
-	  "No fuseblk, no virtiofs (and so no DAX, SUBMOUNTS or MAP_ALIGNMENT)." },
+	  "There are no block devices: a mount of type fuseblk is refused as "
+	  "Linux does for a source that is none. No virtiofs (and so no DAX, SUBMOUNTS or "
+	  "MAP_ALIGNMENT)." },
 	{ "module parameters", "inval_wq does not exist: what it switches does not." },
 };
 

@@ -191,9 +191,8 @@ void fuse_args_pin_file(struct fuse_args *args, struct fuse_file *ff, uint64_t *
 /* fuse_conn_call(), for as many daemons as it takes; args pin what they are about. */
 ssize_t fuse_send(const struct op_ctx *ctx, const struct inode *inode, struct fuse_args *args);
 /*
- * The same with an answer in args->done(), as fuse_conn_send(). A kept connection whose daemon dies
- * before it has answered gives done() -EDAEMONDIED: then it is the sender who sends it again. 0, or
- * -errno: done() is not called.
+ * fuse_conn_send(), for as many daemons as it takes; later ones get it in nobody's name. What args
+ * pins must live until args->done has run. May sleep for the daemon.
  */
 int fuse_send_async(const struct op_ctx *ctx, const struct inode *inode, struct fuse_args *args);
 /*
@@ -427,6 +426,9 @@ long fuse_ioctl(const struct op_ctx *ctx, struct file *file, unsigned cmd, uint6
 unsigned fuse_poll(const struct op_ctx *ctx, struct file *file, struct poll_table *table);
 void fuse_poll_wake(struct fuse_super *fs, uint64_t kh, bool all);
 void fuse_poll_forget(struct fuse_file *ff);
+
+/* fuseblk.c */
+int fuseblk_get_tree(const struct op_ctx *ctx, struct fs_context *fc);
 
 /* control.c: registers "fusectl". */
 void fusectl_init(void);

@@ -58,13 +58,12 @@ static void write_done(struct fuse_conn *conn, struct fuse_args *args, ssize_t r
 	struct inode *inode = wb->ff->inode;
 	struct fuse_inode *fi = fuse_i(inode);
 	int err = result < 0 ? (int)result : wb->out.size == wb->in.size ? 0 : -EIO;
-	bool again = err == -EINTR || err == -EDAEMONDIED; /* it is dirty as before */
 
 	(void)conn;
-	fuse_cache_end_take(&fi->cache, &wb->busy, again);
+	fuse_cache_end_take(&fi->cache, &wb->busy, err == -EINTR);
 	fuse_bump_version(inode);
 	fuse_stale(inode, fuse_is_writeback(inode) ? STATX_BLOCKS : FUSE_STALE_MODIFY);
-	if (err && !again)
+	if (err && err != -EINTR)
 		fuse_writeback_failed(inode, err);
 	fb_mutex_lock(&inode->attr_lock);
 	if (err && !fi->flush_error)
@@ -175,18 +174,16 @@ static int write_changed(const struct op_ctx *ctx, struct inode *inode)
 	struct fuse_inode *fi = fuse_i(inode);
 	int err, flush_error;
 
-	do {
-		/* A page must not be written twice at a time: its old bytes might come last. */
+	/* A page must not be written twice at a time: its old bytes might come last. */
+	err = wait_written(inode, 0);
+	if (!err)
+		err = start_writing(ctx, inode);
+	if (!err)
 		err = wait_written(inode, 0);
-		if (!err)
-			err = start_writing(ctx, inode);
-		if (!err)
-			err = wait_written(inode, 0);
-		fb_mutex_lock(&inode->attr_lock);
-		flush_error = fi->flush_error;
-		fi->flush_error = 0;
-		fb_mutex_unlock(&inode->attr_lock);
-	} while (!err && flush_error == -EDAEMONDIED);
+	fb_mutex_lock(&inode->attr_lock);
+	flush_error = fi->flush_error;
+	fi->flush_error = 0;
+	fb_mutex_unlock(&inode->attr_lock);
 	return err ? err : flush_error;
 }
 
