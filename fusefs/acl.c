@@ -17,7 +17,7 @@
 static bool cacheable(const struct inode *inode)
 {
 	return fuse_conn_has(fuse_conn_of(inode), FUSE_POSIX_ACL) &&
-	       fuse_i(inode)->nodeid != FUSE_ROOT_ID;
+	       fuse_nodeid(inode) != FUSE_ROOT_ID;
 }
 
 static bool enforced(const struct inode *inode)

@@ -19,8 +19,8 @@ int fuse_encode_fh(struct inode *inode, bool only_id, struct vfs_handle *handle)
 	handle->bytes = HANDLE_SIZE;
 	if (!room)
 		return -EOVERFLOW;
-	handle->words[0] = (uint32_t)(fi->nodeid >> 32);
-	handle->words[1] = (uint32_t)fi->nodeid;
+	handle->words[0] = (uint32_t)(fuse_nodeid(inode) >> 32);
+	handle->words[1] = (uint32_t)fuse_nodeid(inode);
 	handle->words[2] = (uint32_t)fi->generation;
 	handle->type = FILEID_INO64_GEN;
 	return 0;
@@ -46,7 +46,7 @@ static int look_up_node(const struct op_ctx *ctx, struct superblock *sb, uint64_
 	fuse_args_out(&args, &out, sizeof(out));
 	err = fuse_conn_call(fs->conn, ctx, &args);
 	if (!err)
-		err = fuse_inode_of_entry(sb, &out, version, evicted, ret_inode);
+		err = fuse_inode_of_entry(sb, &out, args.incarnation, version, evicted, ret_inode);
 	if (err || !*ret_inode)
 		return err && err != -ENOENT ? (int)err : -ESTALE;
 	if (out.nodeid == nodeid)
@@ -76,7 +76,7 @@ int fuse_fh_to_inode(const struct op_ctx *ctx, struct superblock *sb,
 	    handle->bytes < HANDLE_SIZE || nodeid == 0 ||
 	    fuse_conn_has(fuse_sb(sb)->conn, FUSE_NO_EXPORT_SUPPORT))
 		return -ESTALE;
-	inode = inode_lookup(sb, nodeid);
+	inode = fuse_find_inode(sb, nodeid);
 	if (!inode)
 		err = look_up_node(ctx, sb, nodeid, &inode);
 	if (err)

@@ -9,13 +9,13 @@
 #include "vfs/ioctl.h"
 
 ssize_t fuse_send_ioctl(const struct op_ctx *ctx, struct fuse_file *ff,
-			const struct fuse_ioctl_in *in, void *data, struct fuse_ioctl_out *out)
+			struct fuse_ioctl_in *in, void *data, struct fuse_ioctl_out *out)
 {
 	struct fuse_args args;
 	ssize_t n;
 
 	fuse_args_init(&args, FUSE_IOCTL, ff->inode);
-	fuse_args_pin_file(&args, ff);
+	fuse_args_pin_file(&args, ff, &in->fh);
 	fuse_args_in(&args, in, sizeof(*in));
 	if (in->in_size)
 		fuse_args_in(&args, data, in->in_size);
