@@ -281,12 +281,18 @@ void fuse_dir_changed(struct inode *dir);
 /* The target of a symlink is read again. */
 void fuse_forget_link(struct inode *inode);
 
+/* The answer of a LOOKUP, checked: *ret_inode NULL for a negative one. */
+int fuse_inode_of_entry(struct superblock *sb, struct fuse_entry_out *out, unsigned incarnation,
+			uint64_t version, uint64_t evicted, struct inode **ret_inode);
+
 /* --- file.c ------------------------------------------------------------------------------- */
 
 extern const struct file_ops fuse_file_file_ops;
 struct fuse_file *fuse_file_new(struct inode *inode, bool is_dir);
 void fuse_file_put(struct fuse_file *ff); /* drops without RELEASE */
-/* OPEN or OPENDIR. */
+/* OPEN or OPENDIR with these flags; what the daemon says goes into ff. */
+int fuse_send_open(const struct op_ctx *ctx, uint32_t flags, struct fuse_file *ff);
+/* open(2) */
 int fuse_file_open(const struct op_ctx *ctx, struct inode *inode, struct file *file);
 /* Applies what the daemon said about the open file to it and to the cache. */
 void fuse_finish_open(struct file *file, struct fuse_file *ff);
@@ -422,6 +428,15 @@ int fuse_send_setxattr(const struct op_ctx *ctx, struct inode *inode, const char
 		       const struct fuse_setxattr_in *in, const void *value);
 int fuse_lock(const struct op_ctx *ctx, struct file *file, int cmd, struct flock_request *req);
 int fuse_flock(const struct op_ctx *ctx, struct file *file, int operation);
+/* IOCTL: data goes both ways. The bytes of out data that came; -ENOTTY: the daemon has none. */
+ssize_t fuse_send_ioctl(const struct op_ctx *ctx, struct fuse_file *ff,
+			struct fuse_ioctl_in *in, void *data, struct fuse_ioctl_out *out);
+int fuse_fileattr_get(const struct op_ctx *ctx, struct dentry *dentry, struct fileattr *fa);
+int fuse_fileattr_set(const struct op_ctx *ctx, struct dentry *dentry, const struct fileattr *fa);
+/* handle.c */
+int fuse_encode_fh(struct inode *inode, bool only_id, struct vfs_handle *handle);
+int fuse_fh_to_inode(const struct op_ctx *ctx, struct superblock *sb,
+		     const struct vfs_handle *handle, struct inode **ret_inode);
 long fuse_ioctl(const struct op_ctx *ctx, struct file *file, unsigned cmd, uint64_t arg);
 unsigned fuse_poll(const struct op_ctx *ctx, struct file *file, struct poll_table *table);
 void fuse_poll_wake(struct fuse_super *fs, uint64_t kh, bool all);

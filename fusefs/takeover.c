@@ -98,7 +98,7 @@ static int way_add(struct way *way, struct dentry *dentry)
 
 static int way_find(struct way *way, struct inode *inode, unsigned incarnation)
 {
-	struct dentry *at = d_find_alias(inode);
+	struct dentry *at = d_find_alias(inode), *up;
 	int err;
 
 	if (!at)
@@ -109,7 +109,12 @@ static int way_find(struct way *way, struct inode *inode, unsigned incarnation)
 			dentry_put(at);
 			return err;
 		}
-		at = dentry_get_parent(at);
+		up = dentry_get_parent(at);
+		if (up == at) { /* opened by its handle: has no path */
+			dentry_put(at);
+			return -ESTALE;
+		}
+		at = up;
 	}
 	way->start = at;
 	return 0;
