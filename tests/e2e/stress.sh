@@ -127,6 +127,7 @@ stress lifecycle groupkills $((36 * scale))
 stress lifecycle sigexec $((40 * scale))
 stress stopcont $((1000 * scale))
 stress masks $((60 * scale))
+stress dispositions $((2000 * scale))
 expect "1 000 short commands" 1000 box -- /bin/sh -c \
 	'i=0; while [ $i -lt 1000 ]; do /bin/true && i=$((i + 1)); done; echo $i'
 
