@@ -6,7 +6,7 @@ cd "$(dirname "$0")/../.." || exit 2
 . tests/lib.sh
 guests=$PWD/${STRESS_GUESTS:-build/release/tests/stress-guest}
 scale=1
-[ -n "${LONG:-}" ] && scale=20
+[ -n "${LONG:-}" ] && scale=20 TEST_TIMEOUT=1800
 
 stress() { # PROGRAM ARGUMENTS...
 	local program=$1

@@ -189,10 +189,13 @@ static void one_operation(void)
 	case 8: fallocate_some(at, len); break;
 	case 9: copy_some(at, len, rnd(&seed) % (FILE_MAX - LEN_MAX)); break;
 	case 10:
-		if (rnd(&seed) % 4 == 0)
-			open_again();
-		else if (fsync(fd))
-			differs("fsync", 0);
+		switch (rnd(&seed) % 4) {
+		case 0: open_again(); break;
+		case 1: read_some(0, FILE_MAX); break;
+		default:
+			if (fsync(fd))
+				differs("fsync", 0);
+		}
 		break;
 	case 11:
 		if (fstat(fd, &st) || st.st_size != size)
