@@ -345,6 +345,8 @@ static void on_stop(struct task *task, int signo, bool group_stop)
 	}
 	if (changed)
 		task_setregs(task->tid, &regs);
+	if (action == STOP_DROP)
+		signo = 0;
 	if (action == STOP_EXEC && !group_stop) {
 		task->stepping = true;
 		(void)ptrace(PTRACE_SINGLESTEP, task->tid, 0, 0);
