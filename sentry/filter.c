@@ -14,6 +14,7 @@
 #include <stdlib.h>
 #include <sys/mman.h>
 #include <sys/prctl.h>
+#include <sys/resource.h>
 #include <sys/stat.h>
 #include <sys/syscall.h>
 #include <sys/wait.h>
@@ -223,6 +224,14 @@ static void add_checked(struct builder *b, long nr, bool own_pid_ns, bool own_ip
 		return;
 	}
 	switch (nr) {
+	case SYS_prlimit64: {
+		/* What every start of a program asks; that limit is the host's. */
+		const struct scmp_arg_cmp stack[] = { SCMP_CMP64(0, SCMP_CMP_EQ, 0),
+						      SCMP_CMP64(1, SCMP_CMP_EQ, RLIMIT_STACK) };
+
+		allow(b, nr, 2, stack);
+		break;
+	}
 	case SYS_mmap:
 		allow_bits(b, nr, 3, MAP_ANONYMOUS, MAP_ANONYMOUS);
 		break;
@@ -248,8 +257,12 @@ static void add_table(struct builder *b, long max_nr, bool own_pid_ns, bool own_
 		case CLASS_CHECKED:
 			add_checked(b, nr, own_pid_ns, own_ipc_ns);
 			break;
-		case CLASS_SENTRY:
 		case CLASS_REFUSED:
+			/* Asked before each fork and each thread, and nothing to tell the user about. */
+			if (nr == SYS_clone3)
+				refuse(b, nr, ENOSYS, 0, NULL);
+			break;
+		case CLASS_SENTRY:
 			break;
 		}
 	}

@@ -8,6 +8,7 @@
 #include <stdlib.h>
 #include <sys/mman.h>
 #include <sys/prctl.h>
+#include <sys/resource.h>
 #include <sys/syscall.h>
 #include <sys/wait.h>
 #include <time.h>
@@ -24,12 +25,12 @@ static enum syscall_class class_of(long nr)
 {
 	switch (nr) {
 	case SYS_mmap: case SYS_clone: case SYS_waitid: case SYS_shmget: case SYS_kill:
-	case SYS_clock_gettime:
+	case SYS_clock_gettime: case SYS_prlimit64:
 		return CLASS_CHECKED;
 	case SYS_getuid: case SYS_munmap: case SYS_futex: case SYS_semget: case SYS_setpriority:
 	case SYS_ioprio_set: case SYS_sched_setaffinity:
 		return CLASS_NATIVE;
-	case SYS_bpf:
+	case SYS_bpf: case SYS_clone3:
 		return CLASS_REFUSED;
 	}
 	return CLASS_SENTRY;
@@ -126,6 +127,16 @@ Test(filter, clone_may_not_leave_the_sandbox)
 	for (size_t i = 0; i < sizeof(forbidden) / sizeof(*forbidden); i++)
 		cr_assert_eq(run(SYS_clone, forbidden[i] | SIGCHLD, 0, 0, 0), TRAPPED, "%lx",
 			     forbidden[i]);
+}
+
+Test(filter, what_every_program_and_thread_asks_first_needs_no_trap)
+{
+	cr_assert_eq(run(SYS_clone3, 0x1000, 88, 0, 0), SECCOMP_RET_ERRNO | ENOSYS);
+	cr_assert_eq(run(SYS_prlimit64, 0, RLIMIT_STACK, 0x1000, 0), NATIVE);
+	cr_assert_eq(run(SYS_prlimit64, 0, RLIMIT_NOFILE, 0x1000, 0), TRAPPED);
+	cr_assert_eq(run(SYS_prlimit64, 0, RLIMIT_FSIZE, 0x1000, 0), TRAPPED);
+	cr_assert_eq(run(SYS_prlimit64, 7, RLIMIT_STACK, 0x1000, 0), TRAPPED);
+	cr_assert_eq(run(SYS_bpf, 0, 0, 0, 0), TRAPPED);
 }
 
 Test(filter, waiting_for_a_pidfd_is_ours)
