@@ -189,6 +189,8 @@ static void init_lists(struct uring *ring)
 {
 	list_init(&ring->overflow);
 	list_init(&ring->reqs);
+	for (unsigned i = 0; i < URING_BUCKETS; i++)
+		list_init(&ring->by_data[i]);
 	list_init(&ring->todo);
 	list_init(&ring->dead);
 	list_init(&ring->deferred);

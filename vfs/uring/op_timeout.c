@@ -242,7 +242,7 @@ static struct uring_req *find_timeout(struct uring *ring, uint64_t user_data, ui
 {
 	struct uring_req *req;
 
-	list_for_each(req, &ring->reqs, node)
+	list_for_each(req, uring_bucket(ring, user_data), data_node)
 		if (req->opcode == opcode && req->user_data == user_data && req->state == REQ_TIMER)
 			return req;
 	return NULL;

@@ -28,6 +28,13 @@
 
 /* ---- birth and death ---- */
 
+struct list_node *uring_bucket(struct uring *ring, uint64_t user_data)
+{
+	return &ring->by_data[(user_data * 0x9e3779b97f4a7c15ull) >> 56];
+}
+
+_Static_assert(URING_BUCKETS == 1 << 8, "the top 8 bits");
+
 static struct uring_req *req_new(struct uring *ring, const struct op_ctx *ctx,
 				 struct uring_task *task)
 {
@@ -41,6 +48,7 @@ static struct uring_req *req_new(struct uring *ring, const struct op_ctx *ctx,
 	req->ctx.cred = ctx->cred ? cred_get(ctx->cred) : NULL;
 	req->ctx.files = ctx->files ? fdtable_get(ctx->files) : NULL;
 	req->ctx.fs = ctx->fs ? fs_struct_get(ctx->fs) : NULL;
+	list_init(&req->data_node);
 	list_init(&req->todo);
 	list_init(&req->ready);
 	list_init(&req->work);
@@ -112,6 +120,7 @@ static void req_die(struct uring_req *req)
 	list_del(&req->ready);
 	waitq_unlock();
 	list_del(&req->node);
+	list_del(&req->data_node);
 	ring->nr_reqs--;
 	req->state = REQ_DEAD;
 	list_add_tail(&ring->dead, &req->todo);
@@ -429,6 +438,7 @@ static int req_init(struct uring_req *req, const struct io_uring_sqe *sqe)
 	req->opcode = sqe->opcode;
 	req->flags = sqe->flags;
 	req->user_data = sqe->user_data;
+	list_add_tail(uring_bucket(ring, req->user_data), &req->data_node);
 	req->fd = sqe->fd;
 	req->buf_index = sqe->buf_index;
 	if (!op || (sqe->flags & ~SQE_VALID))

@@ -35,6 +35,7 @@
 #define URING_MAX_FILES	     32768
 #define URING_MAX_BUFFERS    16384
 #define URING_MAX_PERSONALITIES 64
+#define URING_BUCKETS	     256 /* requests by user_data */
 #define URING_WORKERS	     32	  /* fibers of one ring that may block */
 #define URING_ALL_WORKERS    1024 /* of all rings, beyond one each */
 
@@ -176,6 +177,7 @@ struct uring_req {
 	struct uring_req *link;	   /* next of the chain; owned */
 	struct uring_req *timeout; /* the LINK_TIMEOUT that limits it */
 	struct list_node node;	   /* in ring->reqs */
+	struct list_node data_node; /* in the ring's bucket of its user_data */
 	struct list_node owner_node; /* guarded by owner->lock */
 	struct list_node todo;	   /* in ring->todo, ->deferred or ->dead */
 	/* Guarded by the wait lock: */
@@ -249,7 +251,8 @@ struct uring {
 	bool running;		/* the todo list is being worked on */
 	bool disabled, dying;
 	uint64_t submitter;	/* IORING_SETUP_SINGLE_ISSUER: its id; 0 = anybody */
-	struct list_node reqs;	/* all, in the order of submission */
+	struct list_node reqs;	/* all, in the order of submission, as the next: */
+	struct list_node by_data[URING_BUCKETS];
 	unsigned nr_reqs;
 	struct list_node todo;	/* to be issued, or completed */
 	struct list_node dead;	/* to be freed without the lock */
@@ -311,6 +314,8 @@ void uring_unlock(struct uring *ring);
 /* submit.c; ring->lock held in all of them */
 int uring_submit_locked(struct uring *ring, const struct op_ctx *ctx, struct uring_task *task,
 			uint32_t nr);
+/* The requests with this user_data, and some others. */
+struct list_node *uring_bucket(struct uring *ring, uint64_t user_data);
 void uring_todo(struct uring_req *req);
 void uring_todo_done(struct uring_req *req, int32_t res);
 void uring_run(struct uring *ring);
