@@ -66,12 +66,28 @@ void uring_cancel_all(struct uring *ring, const struct uring_task *owner)
 	list_for_each(req, &ring->reqs, node) {
 		if (owner && req->owner != owner)
 			continue;
-		fb_mutex_lock(&req->owner->lock);
-		req->cancel = true;
-		fb_mutex_unlock(&req->owner->lock);
+		if (req->owner) {
+			fb_mutex_lock(&req->owner->lock);
+			req->cancel = true;
+			fb_mutex_unlock(&req->owner->lock);
+		}
 		cancel_for_good(req);
 	}
 	uring_run(ring);
+}
+
+/*
+ * What a task leaves behind when it ends (cf. io_match_task_safe() without cancel_all): timers, and
+ * requests that wait for files, unless that is a ring, which might be held by its own request.
+ */
+static void orphan_all(struct uring *ring, const struct uring_task *owner)
+{
+	struct uring_req *req;
+
+	list_for_each(req, &ring->reqs, node)
+		if (req->owner == owner &&
+		    (req->state == REQ_TIMER || (req->state == REQ_POLL && !uring_is(req->file))))
+			uring_orphan(req);
 }
 
 /* ---- tasks ---- */
@@ -109,7 +125,7 @@ static struct uring *ring_to_cancel(struct uring_task *task)
 	return NULL;
 }
 
-void uring_task_cancel(struct uring_task *task)
+void uring_task_cancel(struct uring_task *task, bool ends)
 {
 	struct uring *ring;
 
@@ -125,6 +141,8 @@ void uring_task_cancel(struct uring_task *task)
 		}
 		fb_mutex_unlock(&task->lock);
 		uring_lock_uninterruptible(ring);
+		if (ends)
+			orphan_all(ring, task);
 		uring_cancel_all(ring, task);
 		uring_unlock(ring);
 		uring_put(ring);
@@ -159,12 +177,20 @@ int uring_async_cancel_prep(struct uring_req *req, const struct io_uring_sqe *sq
 	return 0;
 }
 
+static bool by_data(const struct uring_cancel *cancel)
+{
+	const unsigned flags = cancel->flags;
+
+	if (flags & IORING_ASYNC_CANCEL_ANY)
+		return false;
+	return (flags & IORING_ASYNC_CANCEL_USERDATA) ||
+	       !(flags & (IORING_ASYNC_CANCEL_FD | IORING_ASYNC_CANCEL_OP));
+}
+
 /* cf. io_cancel_req_match() */
 static bool is_meant(const struct uring_cancel *cancel, const struct uring_req *req)
 {
 	const unsigned flags = cancel->flags;
-	bool by_data = (flags & IORING_ASYNC_CANCEL_USERDATA) ||
-		       !(flags & (IORING_ASYNC_CANCEL_FD | IORING_ASYNC_CANCEL_OP));
 
 	if (flags & IORING_ASYNC_CANCEL_ANY)
 		return true;
@@ -172,26 +198,35 @@ static bool is_meant(const struct uring_cancel *cancel, const struct uring_req *
 		return false;
 	if ((flags & IORING_ASYNC_CANCEL_OP) && req->opcode != cancel->opcode)
 		return false;
-	return !by_data || req->user_data == cancel->user_data;
+	return !by_data(cancel) || req->user_data == cancel->user_data;
+}
+
+/* True: cancelled, or at least told; *ret_err says which. */
+static bool try_cancel(struct uring_req *self, struct uring_req *req, int *ret_err)
+{
+	if (req == self || !is_meant(&self->cancel_op, req))
+		return false;
+	*ret_err = uring_cancel_req(req);
+	return *ret_err != -ENOENT;
 }
 
 static int32_t cancel_meant(struct uring_req *self)
 {
 	const struct uring_cancel *cancel = &self->cancel_op;
 	const bool all = cancel->flags & (IORING_ASYNC_CANCEL_ALL | IORING_ASYNC_CANCEL_ANY);
+	struct list_node *bucket = uring_bucket(self->ring, cancel->user_data);
 	struct uring_req *req;
 	int32_t n = 0;
-	int err;
+	int err = -ENOENT;
 
-	list_for_each(req, &self->ring->reqs, node) {
-		if (req == self || !is_meant(cancel, req))
-			continue;
-		err = uring_cancel_req(req);
-		if (err == -ENOENT)
-			continue;
-		if (!all)
-			return err;
-		n++;
+	if (by_data(cancel)) {
+		list_for_each(req, bucket, data_node)
+			if (try_cancel(self, req, &err) && ++n && !all)
+				return err;
+	} else {
+		list_for_each(req, &self->ring->reqs, node)
+			if (try_cancel(self, req, &err) && ++n && !all)
+				return err;
 	}
 	return all ? n : -ENOENT;
 }

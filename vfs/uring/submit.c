@@ -28,6 +28,13 @@
 
 /* ---- birth and death ---- */
 
+struct list_node *uring_bucket(struct uring *ring, uint64_t user_data)
+{
+	return &ring->by_data[(user_data * 0x9e3779b97f4a7c15ull) >> 56];
+}
+
+_Static_assert(URING_BUCKETS == 1 << 8, "the top 8 bits");
+
 static struct uring_req *req_new(struct uring *ring, const struct op_ctx *ctx,
 				 struct uring_task *task)
 {
@@ -41,6 +48,7 @@ static struct uring_req *req_new(struct uring *ring, const struct op_ctx *ctx,
 	req->ctx.cred = ctx->cred ? cred_get(ctx->cred) : NULL;
 	req->ctx.files = ctx->files ? fdtable_get(ctx->files) : NULL;
 	req->ctx.fs = ctx->fs ? fs_struct_get(ctx->fs) : NULL;
+	list_init(&req->data_node);
 	list_init(&req->todo);
 	list_init(&req->ready);
 	list_init(&req->work);
@@ -62,6 +70,28 @@ static void drop_context(struct op_ctx *ctx)
 		cred_put(ctx->cred);
 }
 
+static void orphan_one(struct uring_req *req)
+{
+	struct uring_task *owner = req->owner;
+
+	/* Its task still holds what is dropped here. */
+	drop_context(&req->ctx);
+	req->ctx = (struct op_ctx){.fsize_limit = UINT64_MAX};
+	req->owner = NULL;
+	fb_mutex_lock(&owner->lock);
+	req->cancel = true;
+	list_del(&req->owner_node);
+	fb_mutex_unlock(&owner->lock);
+}
+
+void uring_orphan(struct uring_req *req)
+{
+	if (req->timeout)
+		orphan_one(req->timeout);
+	for (; req; req = req->link)
+		orphan_one(req);
+}
+
 void uring_req_free(struct uring_req *req)
 {
 	struct uring_task *owner = req->owner;
@@ -71,10 +101,12 @@ void uring_req_free(struct uring_req *req)
 	file_put(req->file);
 	drop_context(&req->ctx);
 	/* Now its owner may go. */
-	fb_mutex_lock(&owner->lock);
-	list_del(&req->owner_node);
-	waitq_wake_all(&owner->idle, 0);
-	fb_mutex_unlock(&owner->lock);
+	if (owner) {
+		fb_mutex_lock(&owner->lock);
+		list_del(&req->owner_node);
+		waitq_wake_all(&owner->idle, 0);
+		fb_mutex_unlock(&owner->lock);
+	}
 	uring_put(req->ring);
 	free(req);
 }
@@ -88,6 +120,7 @@ static void req_die(struct uring_req *req)
 	list_del(&req->ready);
 	waitq_unlock();
 	list_del(&req->node);
+	list_del(&req->data_node);
 	ring->nr_reqs--;
 	req->state = REQ_DEAD;
 	list_add_tail(&ring->dead, &req->todo);
@@ -166,6 +199,9 @@ static void post(struct uring_req *req, int32_t res)
 
 static bool is_failure(const struct uring_req *req, int32_t res)
 {
+	/* It does its work, whatever came of that. */
+	if (req->opcode == IORING_OP_LINK_TIMEOUT)
+		return false;
 	if (res == -ETIME && req->opcode == IORING_OP_TIMEOUT &&
 	    (req->timer_op.flags & IORING_TIMEOUT_ETIME_SUCCESS))
 		return false;
@@ -402,6 +438,7 @@ static int req_init(struct uring_req *req, const struct io_uring_sqe *sqe)
 	req->opcode = sqe->opcode;
 	req->flags = sqe->flags;
 	req->user_data = sqe->user_data;
+	list_add_tail(uring_bucket(ring, req->user_data), &req->data_node);
 	req->fd = sqe->fd;
 	req->buf_index = sqe->buf_index;
 	if (!op || (sqe->flags & ~SQE_VALID))

@@ -35,6 +35,7 @@
 #define URING_MAX_FILES	     32768
 #define URING_MAX_BUFFERS    16384
 #define URING_MAX_PERSONALITIES 64
+#define URING_BUCKETS	     256 /* requests by user_data */
 #define URING_WORKERS	     32	  /* fibers of one ring that may block */
 #define URING_ALL_WORKERS    1024 /* of all rings, beyond one each */
 
@@ -158,7 +159,7 @@ struct uring_net {
 
 struct uring_req {
 	struct uring *ring;	   /* counted */
-	struct uring_task *owner;  /* outlives the request */
+	struct uring_task *owner;  /* outlives the request; NULL once that is an orphan */
 	struct op_ctx ctx;	   /* of the submitter; cred, fs and files counted */
 	const struct uring_op *op;
 	uint64_t user_data;
@@ -176,6 +177,7 @@ struct uring_req {
 	struct uring_req *link;	   /* next of the chain; owned */
 	struct uring_req *timeout; /* the LINK_TIMEOUT that limits it */
 	struct list_node node;	   /* in ring->reqs */
+	struct list_node data_node; /* in the ring's bucket of its user_data */
 	struct list_node owner_node; /* guarded by owner->lock */
 	struct list_node todo;	   /* in ring->todo, ->deferred or ->dead */
 	/* Guarded by the wait lock: */
@@ -196,6 +198,7 @@ struct uring_req {
 		struct uring_path path;
 		struct uring_sync sync;
 		struct uring_net net;
+		uint32_t close_slot; /* of the registered files, + 1; 0 = a descriptor */
 		struct uring_cmd cmd;
 	};
 };
@@ -248,7 +251,8 @@ struct uring {
 	bool running;		/* the todo list is being worked on */
 	bool disabled, dying;
 	uint64_t submitter;	/* IORING_SETUP_SINGLE_ISSUER: its id; 0 = anybody */
-	struct list_node reqs;	/* all, in the order of submission */
+	struct list_node reqs;	/* all, in the order of submission, as the next: */
+	struct list_node by_data[URING_BUCKETS];
 	unsigned nr_reqs;
 	struct list_node todo;	/* to be issued, or completed */
 	struct list_node dead;	/* to be freed without the lock */
@@ -258,7 +262,8 @@ struct uring {
 	bool drain_disabled; /* some completions are never posted: nothing to count */
 	struct uring_req *link_head, *link_last; /* the chain that is being submitted */
 	struct list_node timeouts;
-	unsigned cq_timeouts;	/* completions by expired timeouts do not count for others */
+	/* Completions by timeouts: they count for no other timeout, and end every wait. */
+	atomic_uint cq_timeouts; /* changed under the lock, read without */
 	struct file **files;	/* registered; each counted or NULL */
 	unsigned nr_files;
 	struct iovec *buffers;
@@ -309,6 +314,8 @@ void uring_unlock(struct uring *ring);
 /* submit.c; ring->lock held in all of them */
 int uring_submit_locked(struct uring *ring, const struct op_ctx *ctx, struct uring_task *task,
 			uint32_t nr);
+/* The requests with this user_data, and some others. */
+struct list_node *uring_bucket(struct uring *ring, uint64_t user_data);
 void uring_todo(struct uring_req *req);
 void uring_todo_done(struct uring_req *req, int32_t res);
 void uring_run(struct uring *ring);
@@ -318,6 +325,11 @@ bool uring_post_more(struct uring_req *req, int32_t res);
 void uring_issued(struct uring_req *req, int32_t res, bool nowait);
 /* The file that a request names, by index if `fixed`. With a reference, or NULL. */
 struct file *uring_file(const struct uring_req *req, int fd, bool fixed);
+/*
+ * The request and those linked to it stay when their task ends: a timer runs on, a file is waited for.
+ * They know nothing of the task any more, and what would need it is cancelled (`cancel`).
+ */
+void uring_orphan(struct uring_req *req);
 /* Drops all that a dead request holds, its memory too; no lock held. */
 void uring_req_free(struct uring_req *req);
 
@@ -336,7 +348,7 @@ void uring_disarm(struct uring_req *req);
 /* cancel.c; ring->lock held */
 /* 0: it will complete with -ECANCELED; -EALREADY: it runs; -ENOENT: cannot be cancelled. */
 int uring_cancel_req(struct uring_req *req);
-/* All of one task, or (NULL) all, as they end. */
+/* All of one task, or (NULL) all. */
 void uring_cancel_all(struct uring *ring, const struct uring_task *owner);
 
 /* op_timeout.c; ring->lock held */

@@ -164,7 +164,7 @@ static void guest_close_ring(struct guest *guest)
 
 static void guest_end_task(struct guest *guest)
 {
-	uring_task_cancel(guest->task);
+	uring_task_cancel(guest->task, true);
 	uring_task_free(guest->task);
 	file_put(guest->device);
 }
@@ -349,7 +349,7 @@ Test(uring, end_of_the_task_cancels_kept_commands_and_waits)
 	guest_open(&guest, 0);
 	submit_cmd(&guest, 2);
 	(void)until_kept(&guest.driver);
-	uring_task_cancel(guest.task);
+	uring_task_cancel(guest.task, true);
 	cr_expect_eq(atomic_load(&guest.driver.cancels), 1);
 	expect_cqe(&guest, -ECANCELED);
 	guest_close_ring(&guest);
@@ -358,7 +358,7 @@ Test(uring, end_of_the_task_cancels_kept_commands_and_waits)
 
 static void *cancel_main(void *arg)
 {
-	uring_task_cancel(arg);
+	uring_task_cancel(arg, true);
 	return NULL;
 }
 
