@@ -66,7 +66,7 @@ ssize_t fuse_read_request(const struct op_ctx *ctx, struct file *file, void *buf
 		in.lock_owner = fuse_lock_owner(fuse_of(ff->inode), ctx->files);
 	}
 	fuse_args_init(&args, FUSE_READ, ff->inode);
-	fuse_args_pin_file(&args, ff);
+	fuse_args_pin_file(&args, ff, &in.fh);
 	fuse_args_in(&args, &in, sizeof(in));
 	fuse_args_out(&args, buf, len);
 	return fuse_send(ctx, ff->inode, &args);
@@ -304,7 +304,7 @@ static ssize_t write_request(const struct op_ctx *ctx, struct file *file, const 
 		in.write_flags |= FUSE_WRITE_KILL_SUIDGID;
 	}
 	fuse_args_init(&args, FUSE_WRITE, ff->inode);
-	fuse_args_pin_file(&args, ff);
+	fuse_args_pin_file(&args, ff, &in.fh);
 	fuse_args_in(&args, &in, sizeof(in));
 	fuse_args_in(&args, buf, len);
 	fuse_args_out(&args, &out, sizeof(out));

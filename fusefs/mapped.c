@@ -50,7 +50,7 @@ static int send_back(const struct op_ctx *ctx, struct fuse_file *ff, const void 
 	in.offset = (uint64_t)pos;
 	in.size = (uint32_t)len;
 	fuse_args_init(&args, FUSE_WRITE, ff->inode);
-	fuse_args_pin_file(&args, ff);
+	fuse_args_pin_file(&args, ff, &in.fh);
 	args.nocreds = true;
 	fuse_args_in(&args, &in, sizeof(in));
 	fuse_args_in(&args, buf, len);
@@ -126,7 +126,7 @@ static int write_times(const struct op_ctx *ctx, struct inode *inode)
 	if (ff) {
 		in.valid |= FATTR_FH;
 		in.fh = ff->fh;
-		fuse_args_pin_file(&args, ff);
+		fuse_args_pin_file(&args, ff, &in.fh);
 	}
 	fb_mutex_lock(&inode->attr_lock);
 	in.mtime = (uint64_t)inode->mtime.tv_sec;

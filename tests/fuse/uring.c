@@ -791,7 +791,7 @@ Test(fuse_uring, forgets_and_notifications_use_the_device) /* U17, N02 */
 	struct fuse_forget *forget = calloc(1, sizeof(*forget));
 	struct fuse_notify_inval_inode_out out = {.ino = 1};
 
-	fuse_conn_forget(r->d->conn, forget, 7, 3);
+	fuse_conn_forget(r->d->conn, forget, 7, 3, 0);
 	cr_assert(daemon_wait_forgotten(r->d, 7, 3));
 	cr_assert_eq(daemon_notify(r->d, FUSE_NOTIFY_INVAL_INODE, &out, sizeof(out)),
 		     sizeof(struct fuse_out_header) + sizeof(out));

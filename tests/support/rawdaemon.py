@@ -46,8 +46,12 @@ fcntl.fcntl(dev, fcntl.F_SETOWN, os.getpid())
 fcntl.fcntl(dev, fcntl.F_SETFL, os.O_ASYNC | fcntl.fcntl(dev, fcntl.F_GETFL))
 try: os.stat("/w/raw/none")
 except FileNotFoundError: pass
-time.sleep(0.1)
+def wait_for(what):
+    end = time.monotonic() + 20
+    while not what() and time.monotonic() < end: time.sleep(0.01)
+wait_for(lambda: got)
 print("SIGIO", len(got) > 0)
-os.close(f); time.sleep(0.1)
+signal.signal(signal.SIGIO, signal.SIG_IGN) # the interpreter's end takes a handler away
+os.close(f); wait_for(lambda: 18 in log) # RELEASE
 print("READ or WRITE asked:", 15 in log or 16 in log)
 libc.umount2(b"/w/raw", 2)

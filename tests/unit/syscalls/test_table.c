@@ -35,9 +35,11 @@ Test(table, handlers_exist_exactly_where_the_class_needs_one)
 {
 	for (int nr = 0; nr <= NEWEST; nr++) {
 		const struct syscall_row *row = &syscall_table[nr];
-		bool needs = row->class == CLASS_SENTRY || row->class == CLASS_CHECKED;
+		enum syscall_class counted = syscall_class_counting_births(nr);
+		bool needs = row->class == CLASS_SENTRY || row->class == CLASS_CHECKED ||
+			     counted == CLASS_SENTRY;
 
-		if (row->name)
+		if (row->name) /* under --limit tasks some native rows trap as well */
 			cr_expect_eq(row->fn != NULL, needs, "%s", row->name);
 	}
 }
