@@ -62,6 +62,24 @@ else
 	skip "the ring natively" "needs root and a kernel with $parameter"
 fi
 
+# libfuse on the ring. Debian's package is built without it, so a directory has to be named.
+cat >"$tmp/libfuse" <<'END'
+echo Y >/sys/module/fuse/parameters/enable_uring
+mkdir /w/m /w/from
+cp -r /usr/include/linux/netfilter /w/from/x
+LD_LIBRARY_PATH=/opt/l /opt/l/passthrough_ll -o io_uring -o source=/w/from -f /w/m & pid=$!
+until [ -d /w/m/x ]; do sleep 0.05; done
+cp -r /w/m/x /w/m/y && diff -r /w/m/x /w/m/y && diff -r /w/from/x /w/from/y && echo equal
+umount /w/m && wait $pid && echo ended
+END
+if [ -n "${RING_EXAMPLES:-}" ]; then
+	expect "passthrough_ll of libfuse >= 3.18 on the ring" $'equal\nended' \
+		box --user 0 --tmpfs /w --bind "$tmp:/opt/t:ro" --bind "$RING_EXAMPLES:/opt/l:ro" -- \
+		bash /opt/t/libfuse
+else
+	skip "libfuse >= 3.18 on the ring" "no libfuse with io_uring; name its directory in RING_EXAMPLES"
+fi
+
 # Which road is taken: traps tell. Read and write are two per request, the ring is one.
 cat >"$tmp/stats" <<'END'
 echo Y >/sys/module/fuse/parameters/enable_uring
