@@ -135,4 +135,28 @@ END
 expect "a daemon that dies, stops, and is aborted" \
 	$'not connected\nkilled: 137\nSoftware caused connection abort\nready\nended' \
 	box --user 0 --tmpfs /w --bind "$tmp:/opt/t:ro" -- bash /opt/t/deaths
+
+# A kept connection: the next daemon sets up a ring of its own, and gets what the dead one had.
+cat >"$tmp/kept" <<'END'
+echo Y >/sys/module/fuse/parameters/enable_uring
+mkdir /w/m
+start() {
+	/opt/t/daemon -r /w/m >"$1" 2>&1 & pid=$!
+	until grep -q . "$1"; do sleep 0.05; done
+}
+start /w/one
+stat -c %F /w/m
+kill -STOP $pid
+stat -c %F /w/m & client=$!
+until [ "$(cat /sys/fs/fuse/connections/*/waiting)" = 1 ]; do sleep 0.05; done
+kill -9 $pid
+wait $pid 2>/dev/null
+start /w/two
+wait $client && echo answered
+echo text >/w/m/file && cat /w/m/file
+umount /w/m && wait $pid && cat /w/one /w/two
+END
+expect "a daemon on the ring dies and another takes over" \
+	$'directory\ndirectory\nanswered\ntext\nready\nready\nended' \
+	box --user 0 --tmpfs /w --fuse-keep --bind "$tmp:/opt/t:ro" -- bash /opt/t/kept
 summary
