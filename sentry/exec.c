@@ -100,7 +100,7 @@ int64_t exec_prepare(struct task *task, const struct path *base, const char *nam
 	exec_state_free(task);
 	task->exec = state;
 	/* Nothing may write into the new program's memory, cf. io_uring_task_cancel(). */
-	uring_task_cancel(task->uring);
+	uring_task_cancel(task->uring, false);
 	return CALL_EXEC;
 }
 

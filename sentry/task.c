@@ -371,7 +371,7 @@ void task_exit(struct task *task)
 	if (pid)
 		tty_session_exit(pid);
 	/* Before its files: requests hold them. */
-	uring_task_cancel(task->uring);
+	uring_task_cancel(task->uring, true);
 	uring_task_free(task->uring);
 	task->uring = NULL;
 	fdtable_put(ctx, files);

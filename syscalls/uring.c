@@ -128,8 +128,8 @@ static int64_t enter(struct task *task, struct file *file, const uint64_t *args)
 		return -EOPNOTSUPP;
 	if (!task_uring(task))
 		return -ENOMEM;
-	err = uring_check_task(file, task->uring);
-	if (err)
+	err = uring_check_task(file, task->uring, nr > 0);
+	if (err && (nr > 0 || err == -EBADFD || (flags & IORING_ENTER_GETEVENTS)))
 		return err;
 	if (nr) {
 		submitted = uring_submit(task_ctx(task), task->uring, file, nr);

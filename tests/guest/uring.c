@@ -28,6 +28,10 @@ static void setup_errors(void)
 	SHOW("defer without single issuer", ring_setup(1, &p));
 	p = (struct io_uring_params){.flags = IORING_SETUP_TASKRUN_FLAG};
 	SHOW("taskrun flag alone", ring_setup(1, &p));
+	p = (struct io_uring_params){.flags = IORING_SETUP_ATTACH_WQ, .wq_fd = 99};
+	SHOW("attach to nothing", ring_setup(1, &p));
+	p = (struct io_uring_params){.flags = IORING_SETUP_ATTACH_WQ, .wq_fd = 1};
+	SHOW("attach to no ring", ring_setup(1, &p));
 	p = (struct io_uring_params){.flags = IORING_SETUP_SQ_AFF};
 	SHOW("sq affinity without a thread", ring_setup(1, &p));
 }
@@ -292,8 +296,16 @@ static void fixed_files(void)
 	ring_run(&ring, "empty slot");
 	ring_sqe(&ring, IORING_OP_READ, 77, buf, 8, 0, 1)->flags = IOSQE_FIXED_FILE;
 	ring_run(&ring, "no such slot");
+	ring_sqe(&ring, IORING_OP_CLOSE, 0, NULL, 0, 0, 1)->file_index = 2;
+	ring_run(&ring, "close slot 1");
+	ring_sqe(&ring, IORING_OP_CLOSE, 0, NULL, 0, 0, 1)->file_index = 2;
+	ring_run(&ring, "close it again");
+	ring_sqe(&ring, IORING_OP_CLOSE, 0, NULL, 0, 0, 1)->file_index = 9;
+	ring_run(&ring, "close outside");
 	ring_sqe(&ring, IORING_OP_CLOSE, 1, NULL, 0, 0, 1)->flags = IOSQE_FIXED_FILE;
 	ring_run(&ring, "close with the flag");
+	ring_sqe(&ring, IORING_OP_CLOSE, 0, NULL, 0, 0, 1)->file_index = 1;
+	ring_run(&ring, "close slot 0");
 	SHOW("unregister with arguments", reg(&ring, IORING_UNREGISTER_FILES, fds, 1));
 	SHOW("unregister", reg(&ring, IORING_UNREGISTER_FILES, NULL, 0));
 	ring_close(&other);

@@ -143,6 +143,9 @@ static void timeouts(void)
 	ring_open(&ring, 8, 0);
 	ring_sqe(&ring, IORING_OP_TIMEOUT, -1, &soon, 1, 0, 1);
 	ring_run(&ring, "time is up");
+	ring_sqe(&ring, IORING_OP_TIMEOUT, -1, &soon, 1, 0, 1);
+	SHOW("a timeout ends every wait", ring_enter(&ring, 4));
+	ring_show(&ring, "though it is one", 1);
 	ring_sqe(&ring, IORING_OP_TIMEOUT, -1, &past, 1, 0, 1)->timeout_flags = IORING_TIMEOUT_ABS;
 	ring_run(&ring, "absolute, in the past");
 	ring_sqe(&ring, IORING_OP_TIMEOUT, -1, &past, 1, 0, 1)->timeout_flags =
@@ -226,6 +229,12 @@ static void links(void)
 		IORING_TIMEOUT_ETIME_SUCCESS;
 	ring_run(&ring, "unless it is a success");
 
+	add_flags(ring_sqe(&ring, IORING_OP_NOP, -1, NULL, 0, 0, 1), IOSQE_IO_LINK);
+	add_flags(ring_sqe(&ring, IORING_OP_LINK_TIMEOUT, -1, &never, 1, 0, 2),
+		  IOSQE_CQE_SKIP_SUCCESS);
+	SHOW("a silent limit", ring_enter(&ring, 1));
+	ring_show(&ring, "says nothing", 1);
+	printf("ready %u\n", ring_ready(&ring));
 	add_flags(ring_sqe(&ring, IORING_OP_READ, p[0], buf, 4, 0, 1), IOSQE_IO_LINK);
 	ring_sqe(&ring, IORING_OP_LINK_TIMEOUT, -1, &soon, 1, 0, 2);
 	ring_run(&ring, "a limited read");
@@ -475,6 +484,7 @@ static void *submit_and_end(void *arg)
 
 static void thread_ends(void)
 {
+	struct __kernel_timespec soon = SOON;
 	struct ring ring;
 	pthread_t thread;
 	int p[2];
@@ -485,6 +495,14 @@ static void thread_ends(void)
 	MUST(pthread_create(&thread, NULL, submit_and_end, &ring));
 	pthread_join(thread, NULL);
 	ring_show(&ring, "by another thread", 1);
+	ring_sqe(&ring, IORING_OP_TIMEOUT, -1, &soon, 1, 0, 3);
+	poll_add(&ring, p[0], POLLPRI, 0, 4);
+	MUST(pthread_create(&thread, NULL, submit_and_end, &ring));
+	pthread_join(thread, NULL);
+	ring_show(&ring, "a timer outlives its thread", 1);
+	cancel(&ring, 4, 0, 5);
+	SHOW("cancel", ring_enter(&ring, 2));
+	ring_show(&ring, "so does a poll", 2);
 	poll_add(&ring, p[0], POLLIN, 0, 2);
 	SHOW("close with a request", ring_enter(&ring, 0));
 	ring_close(&ring);

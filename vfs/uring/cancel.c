@@ -66,12 +66,28 @@ void uring_cancel_all(struct uring *ring, const struct uring_task *owner)
 	list_for_each(req, &ring->reqs, node) {
 		if (owner && req->owner != owner)
 			continue;
-		fb_mutex_lock(&req->owner->lock);
-		req->cancel = true;
-		fb_mutex_unlock(&req->owner->lock);
+		if (req->owner) {
+			fb_mutex_lock(&req->owner->lock);
+			req->cancel = true;
+			fb_mutex_unlock(&req->owner->lock);
+		}
 		cancel_for_good(req);
 	}
 	uring_run(ring);
+}
+
+/*
+ * What a task leaves behind when it ends (cf. io_match_task_safe() without cancel_all): timers, and
+ * requests that wait for files, unless that is a ring, which might be held by its own request.
+ */
+static void orphan_all(struct uring *ring, const struct uring_task *owner)
+{
+	struct uring_req *req;
+
+	list_for_each(req, &ring->reqs, node)
+		if (req->owner == owner &&
+		    (req->state == REQ_TIMER || (req->state == REQ_POLL && !uring_is(req->file))))
+			uring_orphan(req);
 }
 
 /* ---- tasks ---- */
@@ -109,7 +125,7 @@ static struct uring *ring_to_cancel(struct uring_task *task)
 	return NULL;
 }
 
-void uring_task_cancel(struct uring_task *task)
+void uring_task_cancel(struct uring_task *task, bool ends)
 {
 	struct uring *ring;
 
@@ -125,6 +141,8 @@ void uring_task_cancel(struct uring_task *task)
 		}
 		fb_mutex_unlock(&task->lock);
 		uring_lock_uninterruptible(ring);
+		if (ends)
+			orphan_all(ring, task);
 		uring_cancel_all(ring, task);
 		uring_unlock(ring);
 		uring_put(ring);

@@ -6,6 +6,7 @@
 #include "sentry/base/err.h"
 #include "sentry/base/log.h"
 #include "vfs/cred.h"
+#include "vfs/fdtable.h"
 #include "vfs/file.h"
 #include "vfs/file/eventfd.h"
 #include "vfs/ops.h"
@@ -174,6 +175,16 @@ static int check_sizes(unsigned entries, struct io_uring_params *params)
 	return err ? err : params->cq_entries < params->sq_entries ? -EINVAL : 0;
 }
 
+/* Sharing another ring's workers changes nothing here, but that must be a ring. */
+static int check_attach(const struct op_ctx *ctx, const struct io_uring_params *params)
+{
+	struct file *other = ctx->files ? fdtable_file(ctx->files, (int)params->wq_fd) : NULL;
+	int err = !other ? -ENXIO : uring_is(other) ? 0 : -EINVAL;
+
+	file_put(other);
+	return err;
+}
+
 static void init_lists(struct uring *ring)
 {
 	list_init(&ring->overflow);
@@ -223,6 +234,8 @@ int uring_new(const struct op_ctx *ctx, struct uring_task *task, unsigned entrie
 
 	if (!err)
 		err = check_sizes(entries, params);
+	if (!err && (params->flags & IORING_SETUP_ATTACH_WQ))
+		err = check_attach(ctx, params);
 	if (err)
 		return err;
 	ring = ring_new(params, &err);
@@ -243,13 +256,16 @@ int uring_new(const struct op_ctx *ctx, struct uring_task *task, unsigned entrie
 
 /* ---- enter ---- */
 
-int uring_check_task(struct file *file, const struct uring_task *task)
+int uring_check_task(struct file *file, const struct uring_task *task, bool submit)
 {
 	const struct uring *ring = uring_of(file);
 
 	if (__atomic_load_n(&ring->disabled, __ATOMIC_ACQUIRE))
 		return -EBADFD;
-	return ring->submitter && ring->submitter != task->id ? -EEXIST : 0;
+	if (!ring->submitter || ring->submitter == task->id)
+		return 0;
+	/* Deferred work runs in the issuer alone, io_allowed_run_tw(). */
+	return submit || (ring->flags & IORING_SETUP_DEFER_TASKRUN) ? -EEXIST : 0;
 }
 
 int uring_submit(const struct op_ctx *ctx, struct uring_task *task, struct file *file, unsigned nr)
@@ -268,7 +284,8 @@ struct cq_wait {
 	struct waitq_entry entry;
 	struct wait_mark mark;
 	const struct uring *ring;
-	uint32_t target; /* the tail to wait for */
+	uint32_t target;      /* the tail to wait for */
+	unsigned nr_timeouts; /* when the wait began */
 };
 
 static bool cq_wait_over(const struct cq_wait *wait)
@@ -276,10 +293,11 @@ static bool cq_wait_over(const struct cq_wait *wait)
 	const struct uring *ring = wait->ring;
 
 	return (int32_t)(atomic_load(&ring->cq_tail) - wait->target) >= 0 ||
+	       atomic_load(&ring->cq_timeouts) != wait->nr_timeouts ||
 	       atomic_load(&ring->nr_overflow) || atomic_load(&ring->dropped);
 }
 
-/* Of the completions that come one by one only that counts which fills the wish. */
+/* Of the completions that come one by one only that counts which fills the wish (io_should_wake()). */
 static void cq_wake(struct waitq_entry *entry, unsigned events)
 {
 	if (cq_wait_over(container_of(entry, struct cq_wait, entry)))
@@ -305,6 +323,7 @@ static int wait_for_tail(struct uring *ring, unsigned min, int64_t deadline_ns)
 	struct cq_wait wait = {
 		.ring = ring,
 		.target = __atomic_load_n(&ring->shared->cq_head, __ATOMIC_ACQUIRE) + min,
+		.nr_timeouts = atomic_load(&ring->cq_timeouts),
 	};
 	int err = 0;
 

@@ -154,7 +154,7 @@ int32_t uring_statx(struct uring_req *req, bool nowait)
 
 int uring_close_prep(struct uring_req *req, const struct io_uring_sqe *sqe)
 {
-	(void)req;
+	req->close_slot = sqe->file_index;
 	if (sqe->off || sqe->addr || sqe->len || sqe->rw_flags || sqe->buf_index)
 		return -EINVAL;
 	if (sqe->flags & IOSQE_FIXED_FILE)
@@ -173,11 +173,31 @@ static bool is_ring(struct fdtable *files, int fd)
 	return ring;
 }
 
+/* The file is put with the request, when no lock is held. */
+static int32_t close_slot(struct uring_req *req)
+{
+	struct uring *ring = req->ring;
+	const uint32_t slot = req->close_slot - 1;
+
+	if (!ring->files)
+		return -ENXIO;
+	if (slot >= ring->nr_files)
+		return -EINVAL;
+	if (!ring->files[slot])
+		return -EBADF;
+	req->file = ring->files[slot];
+	ring->files[slot] = NULL;
+	return 0;
+}
+
 int32_t uring_close(struct uring_req *req, bool nowait)
 {
 	struct fdtable *files = req->ctx.files;
 
-	(void)nowait;
+	if (req->close_slot)
+		return close_slot(req);
+	if (nowait) /* the last close may wait: to a worker */
+		return -EAGAIN;
 	if (!files || is_ring(files, req->fd))
 		return -EBADF;
 	return fdtable_close(&req->ctx, files, req->fd, NULL);

@@ -81,7 +81,7 @@ void uring_timeout_disarm(struct uring_req *req)
 /* How many completions count for timeouts. */
 static uint32_t completions(const struct uring *ring)
 {
-	return atomic_load(&ring->cq_tail) - ring->cq_timeouts;
+	return atomic_load(&ring->cq_tail) - atomic_load(&ring->cq_timeouts);
 }
 
 /* In front of the first that waits for more, or for none. */
@@ -112,7 +112,7 @@ void uring_timeouts_flush(struct uring *ring)
 		if (!first->counts || (int32_t)(completions(ring) - first->target) < 0)
 			return;
 		uring_timeout_disarm(req);
-		ring->cq_timeouts++;
+		atomic_fetch_add(&ring->cq_timeouts, 1);
 		uring_todo_done(req, 0);
 	}
 }
@@ -160,7 +160,7 @@ void uring_timeout_fired(struct uring_req *req)
 	}
 	list_del(&timeout->node);
 	req->state = REQ_IDLE;
-	req->ring->cq_timeouts++;
+	atomic_fetch_add(&req->ring->cq_timeouts, 1);
 	uring_todo_done(req, -ETIME);
 }
 

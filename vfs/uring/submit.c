@@ -62,6 +62,28 @@ static void drop_context(struct op_ctx *ctx)
 		cred_put(ctx->cred);
 }
 
+static void orphan_one(struct uring_req *req)
+{
+	struct uring_task *owner = req->owner;
+
+	/* Its task still holds what is dropped here. */
+	drop_context(&req->ctx);
+	req->ctx = (struct op_ctx){.fsize_limit = UINT64_MAX};
+	req->owner = NULL;
+	fb_mutex_lock(&owner->lock);
+	req->cancel = true;
+	list_del(&req->owner_node);
+	fb_mutex_unlock(&owner->lock);
+}
+
+void uring_orphan(struct uring_req *req)
+{
+	if (req->timeout)
+		orphan_one(req->timeout);
+	for (; req; req = req->link)
+		orphan_one(req);
+}
+
 void uring_req_free(struct uring_req *req)
 {
 	struct uring_task *owner = req->owner;
@@ -71,10 +93,12 @@ void uring_req_free(struct uring_req *req)
 	file_put(req->file);
 	drop_context(&req->ctx);
 	/* Now its owner may go. */
-	fb_mutex_lock(&owner->lock);
-	list_del(&req->owner_node);
-	waitq_wake_all(&owner->idle, 0);
-	fb_mutex_unlock(&owner->lock);
+	if (owner) {
+		fb_mutex_lock(&owner->lock);
+		list_del(&req->owner_node);
+		waitq_wake_all(&owner->idle, 0);
+		fb_mutex_unlock(&owner->lock);
+	}
 	uring_put(req->ring);
 	free(req);
 }
@@ -166,6 +190,9 @@ static void post(struct uring_req *req, int32_t res)
 
 static bool is_failure(const struct uring_req *req, int32_t res)
 {
+	/* It does its work, whatever came of that. */
+	if (req->opcode == IORING_OP_LINK_TIMEOUT)
+		return false;
 	if (res == -ETIME && req->opcode == IORING_OP_TIMEOUT &&
 	    (req->timer_op.flags & IORING_TIMEOUT_ETIME_SUCCESS))
 		return false;

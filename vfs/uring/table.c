@@ -27,7 +27,7 @@ const struct uring_op uring_ops[IORING_OP_LAST] = {
 	[IORING_OP_ASYNC_CANCEL] = {OP(async_cancel), .cleanup = uring_cancel_cleanup},
 	[IORING_OP_LINK_TIMEOUT] = {OP(link_timeout)},
 	[IORING_OP_OPENAT] = {OP(openat), .cleanup = uring_path_cleanup, .blocks = true},
-	[IORING_OP_CLOSE] = {OP(close), .blocks = true},
+	[IORING_OP_CLOSE] = {OP(close)},
 	[IORING_OP_STATX] = {OP(statx), .cleanup = uring_path_cleanup, .blocks = true},
 	[IORING_OP_READ] = {RW("read", uring_rw_prep, uring_rw), READS},
 	[IORING_OP_WRITE] = {RW("write", uring_rw_prep, uring_rw), WRITES},

@@ -48,10 +48,11 @@ bool uring_is(const struct file *file);
 
 /*
  * What one thread of a guest has under way, in all rings. A thread that ends, or executes another
- * program, calls uring_task_cancel(): on return nothing is left that would look at its memory.
+ * program, calls uring_task_cancel(): on return nothing is left that would look at its memory. If it
+ * `ends`, timers and waits for files stay in their rings, as they do in Linux.
  */
 struct uring_task *uring_task_new(void); /* NULL: out of memory */
-void uring_task_cancel(struct uring_task *task); /* accepts NULL; sleeps */
+void uring_task_cancel(struct uring_task *task, bool ends); /* accepts NULL; sleeps */
 void uring_task_free(struct uring_task *task);	 /* accepts NULL; cancel it first */
 
 /*
@@ -64,8 +65,11 @@ void uring_task_free(struct uring_task *task);	 /* accepts NULL; cancel it first
  */
 int uring_submit(const struct op_ctx *ctx, struct uring_task *task, struct file *file, unsigned nr);
 int uring_wait(struct file *file, unsigned min, int64_t deadline_ns);
-/* May this task use the ring at all? 0, -EBADFD (not enabled yet), -EEXIST (single issuer). */
-int uring_check_task(struct file *file, const struct uring_task *task);
+/*
+ * May this task submit (or else wait for completions)? 0, -EBADFD (not enabled yet), -EEXIST (another
+ * is the single issuer).
+ */
+int uring_check_task(struct file *file, const struct uring_task *task, bool submit);
 
 /* io_uring_register(2), the ring's file found. */
 int uring_register(const struct op_ctx *ctx, struct uring_task *task, struct file *file,

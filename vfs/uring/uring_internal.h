@@ -158,7 +158,7 @@ struct uring_net {
 
 struct uring_req {
 	struct uring *ring;	   /* counted */
-	struct uring_task *owner;  /* outlives the request */
+	struct uring_task *owner;  /* outlives the request; NULL once that is an orphan */
 	struct op_ctx ctx;	   /* of the submitter; cred, fs and files counted */
 	const struct uring_op *op;
 	uint64_t user_data;
@@ -196,6 +196,7 @@ struct uring_req {
 		struct uring_path path;
 		struct uring_sync sync;
 		struct uring_net net;
+		uint32_t close_slot; /* of the registered files, + 1; 0 = a descriptor */
 		struct uring_cmd cmd;
 	};
 };
@@ -258,7 +259,8 @@ struct uring {
 	bool drain_disabled; /* some completions are never posted: nothing to count */
 	struct uring_req *link_head, *link_last; /* the chain that is being submitted */
 	struct list_node timeouts;
-	unsigned cq_timeouts;	/* completions by expired timeouts do not count for others */
+	/* Completions by timeouts: they count for no other timeout, and end every wait. */
+	atomic_uint cq_timeouts; /* changed under the lock, read without */
 	struct file **files;	/* registered; each counted or NULL */
 	unsigned nr_files;
 	struct iovec *buffers;
@@ -318,6 +320,11 @@ bool uring_post_more(struct uring_req *req, int32_t res);
 void uring_issued(struct uring_req *req, int32_t res, bool nowait);
 /* The file that a request names, by index if `fixed`. With a reference, or NULL. */
 struct file *uring_file(const struct uring_req *req, int fd, bool fixed);
+/*
+ * The request and those linked to it stay when their task ends: a timer runs on, a file is waited for.
+ * They know nothing of the task any more, and what would need it is cancelled (`cancel`).
+ */
+void uring_orphan(struct uring_req *req);
 /* Drops all that a dead request holds, its memory too; no lock held. */
 void uring_req_free(struct uring_req *req);
 
@@ -336,7 +343,7 @@ void uring_disarm(struct uring_req *req);
 /* cancel.c; ring->lock held */
 /* 0: it will complete with -ECANCELED; -EALREADY: it runs; -ENOENT: cannot be cancelled. */
 int uring_cancel_req(struct uring_req *req);
-/* All of one task, or (NULL) all, as they end. */
+/* All of one task, or (NULL) all. */
 void uring_cancel_all(struct uring *ring, const struct uring_task *owner);
 
 /* op_timeout.c; ring->lock held */

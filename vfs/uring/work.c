@@ -57,7 +57,9 @@ static void file_is_ready(struct uring_req *req)
 		req->poll_again = true;
 	if (req->state != REQ_POLL)
 		return;
-	if (req->opcode == IORING_OP_POLL_ADD)
+	if (req->cancel) /* its task is gone: cf. io_poll_task_func() on fallback */
+		(void)uring_cancel_req(req);
+	else if (req->opcode == IORING_OP_POLL_ADD)
 		uring_poll_event(req);
 	else
 		uring_todo(req);
