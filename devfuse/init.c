@@ -208,6 +208,7 @@ static bool same_terms(const struct fuse_conn *conn, const struct fuse_init_out 
 static void open_gate(struct fuse_conn *conn)
 {
 	conn->initialized.open = true;
+	conn->ring_promised = fuse_conn_has(conn, FUSE_OVER_IO_URING);
 	fuse_background_flush(conn, NULL);
 	waitq_wake_all(&conn->initialized.waiters, 0);
 }
@@ -250,7 +251,6 @@ void fuse_init_done(struct fuse_conn *conn, struct fuse_args *args, ssize_t resu
 	if (ok && conn->connected) {
 		conn->minor = init->out.minor;
 		conn->flags = flags_of(&init->out);
-		conn->ring_promised = fuse_conn_has(conn, FUSE_OVER_IO_URING);
 		take_limits(conn, &init->out);
 		fuse_timeout_start(conn, conn->flags & FUSE_REQUEST_TIMEOUT
 						 ? init->out.request_timeout

@@ -5,6 +5,7 @@
 #include "devfuse/backing.h"
 #include "devfuse/dev.h"
 #include "devfuse/request.h"
+#include "devfuse/ring.h"
 
 void fuse_conn_set_keep(struct fuse_conn *conn, bool keep)
 {
@@ -21,9 +22,7 @@ void fuse_conn_set_keep(struct fuse_conn *conn, bool keep)
 bool fuse_conn_survives(const struct fuse_conn *conn)
 {
 	fb_mutex_assert_held(&conn->lock);
-	/* What a ring's entries carry dies with the daemon's tasks: not kept. */
 	return conn->keep && conn->connected && !conn->conn_error &&
-	       !fuse_conn_has(conn, FUSE_OVER_IO_URING) &&
 	       (conn->initialized.open || conn->vacant);
 }
 
@@ -53,6 +52,7 @@ void fuse_conn_vacate(struct fuse_conn *conn, struct list_node *done)
 		lose_all(conn, &conn->background, done);
 		lose_all(conn, &conn->pending.requests, done);
 	}
+	fuse_ring_vacate(conn, done);
 	fuse_queue_drop_forgets(&conn->pending);
 	conn->nr_servers = 0;
 	conn->no_interrupt = conn->warned_self = false;

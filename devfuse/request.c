@@ -266,21 +266,21 @@ static int conn_state_error(const struct fuse_conn *conn, const struct fuse_args
 	return 0;
 }
 
-/* INIT was answered, and a promised ring is there. lock held. */
-static bool is_open(struct fuse_conn *conn)
+/* INIT was answered, and for requests a promised ring is there, too (U05). */
+static bool gate_open(const struct fuse_conn *conn, bool for_request)
 {
-	return conn->initialized.open && !fuse_ring_awaited(conn);
+	return conn->initialized.open && !(for_request && fuse_ring_awaited(conn));
 }
 
-/* Waits until it is (I10: killably). lock held. */
-static int wait_initialized(struct fuse_conn *conn, int64_t deadline_ns)
+/* Waits for that (I10: killably). lock held. */
+static int wait_initialized(struct fuse_conn *conn, bool for_request, int64_t deadline_ns)
 {
 	int err = 0;
 
-	if (is_open(conn))
+	if (gate_open(conn, for_request))
 		return 0;
 	conn->nr_waiting++; /* D89 */
-	while (!err && !is_open(conn))
+	while (!err && !gate_open(conn, for_request))
 		err = waitq_wait(&conn->initialized.waiters, 0, &conn->lock, WAIT_KILLABLE,
 				 deadline_ns);
 	conn->nr_waiting--;
@@ -290,7 +290,7 @@ static int wait_initialized(struct fuse_conn *conn, int64_t deadline_ns)
 /* Forced requests do not wait for the first daemon (D84), but none finds a dead one's successor. */
 static int wait_gate(struct fuse_conn *conn, const struct fuse_args *args, int64_t deadline_ns)
 {
-	return args->force && !conn->vacant ? 0 : wait_initialized(conn, deadline_ns);
+	return args->force && !conn->vacant ? 0 : wait_initialized(conn, true, deadline_ns);
 }
 
 int fuse_conn_wait_init(struct fuse_conn *conn)
@@ -298,7 +298,7 @@ int fuse_conn_wait_init(struct fuse_conn *conn)
 	int err;
 
 	fb_mutex_lock(&conn->lock);
-	err = wait_initialized(conn, fuse_client_deadline(conn, FUSE_INIT));
+	err = wait_initialized(conn, false, fuse_client_deadline(conn, FUSE_INIT));
 	if (!err && (conn->conn_error || !conn->connected))
 		err = -ENOTCONN;
 	fb_mutex_unlock(&conn->lock);
@@ -467,7 +467,7 @@ int fuse_conn_send(struct fuse_conn *conn, const struct op_ctx *ctx, struct fuse
 
 	fb_mutex_lock(&conn->lock);
 	if (!args->force) {
-		err = wait_initialized(conn, deadline_ns);
+		err = wait_initialized(conn, true, deadline_ns);
 		while (err == 0 && conn->connected && conn->num_background >= conn->max_background)
 			err = waitq_wait(&conn->full, 0, &conn->lock, WAIT_KILLABLE, deadline_ns);
 		if (err == -ERESTARTSYS)

@@ -58,7 +58,7 @@ struct fuse_ring_queue {
 struct fuse_ring {
 	struct fuse_conn *conn;
 	size_t max_payload;
-	bool ready; /* every queue has had an entry: requests go here, for ever */
+	bool ready; /* every queue has had an entry: requests go here as long as the daemon lives */
 	struct list_node handouts;
 	struct list_node unused;
 	unsigned nr_queues;
@@ -81,6 +81,8 @@ void fuse_ring_queue_request(struct fuse_request *req);
 void fuse_ring_hand_out(struct fuse_conn *conn);
 /* The connection is dead: requests end, held commands complete with ENOTCONN (U21). */
 void fuse_ring_stop(struct fuse_conn *conn, struct list_node *done);
+/* Its daemon has died, another may come: requests are lost, the ring is as if never set up. */
+void fuse_ring_vacate(struct fuse_conn *conn, struct list_node *done);
 /* A request in it is older than that. */
 bool fuse_ring_expired(const struct fuse_conn *conn, int64_t born_before_ns);
 void fuse_ring_free(struct fuse_ring *ring); /* no lock: nobody else is left */

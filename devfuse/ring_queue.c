@@ -2,6 +2,7 @@
 #include <sched.h>
 
 #include "devfuse/gather.h"
+#include "devfuse/keep.h"
 #include "devfuse/ring.h"
 #include "sentry/base/iter.h"
 #include "vfs/ctx.h"
@@ -170,29 +171,58 @@ void fuse_ring_hand_out(struct fuse_conn *conn)
 
 /* --- the end ------------------------------------------------------------------------------ */
 
-static void queue_stop(struct fuse_ring_queue *queue, struct list_node *done)
+typedef void (*end_fn)(struct fuse_conn *conn, struct fuse_request *req, struct list_node *done);
+
+static void end_aborted(struct fuse_conn *conn, struct fuse_request *req, struct list_node *done)
+{
+	fuse_request_end(conn, req, -ECONNABORTED, done);
+}
+
+static void end_list(struct fuse_conn *conn, struct list_node *list, end_fn end,
+		     struct list_node *done)
+{
+	while (!list_empty(list))
+		end(conn, list_first(list, struct fuse_request, node), done);
+}
+
+static void queue_stop(struct fuse_ring_queue *queue, end_fn end, struct list_node *done)
 {
 	struct fuse_conn *conn = queue->ring->conn;
 	struct fuse_ring_entry *entry, *tmp;
 
-	while (!list_empty(&queue->requests))
-		fuse_request_end(conn, list_first(&queue->requests, struct fuse_request, node),
-				 -ECONNABORTED, done);
 	list_for_each_safe (entry, tmp, &queue->busy, node)
 		if (entry->state == RING_SENT) { /* those on their way end with the copying */
-			fuse_request_end(conn, entry->req, -ECONNABORTED, done);
+			end(conn, entry->req, done);
 			fuse_ring_entry_retire(entry, -ENOTCONN);
 		}
+	/* The end of one lets another in: until both are empty. */
+	while (!list_empty(&queue->background) || !list_empty(&queue->requests)) {
+		end_list(conn, &queue->background, end, done);
+		end_list(conn, &queue->requests, end, done);
+	}
 	while (!list_empty(&queue->available))
 		fuse_ring_entry_retire(
 			list_first(&queue->available, struct fuse_ring_entry, node), -ENOTCONN);
+	queue->created = false;
 }
 
 void fuse_ring_stop(struct fuse_conn *conn, struct list_node *done)
 {
 	fb_mutex_assert_held(&conn->lock);
 	for (unsigned i = 0; conn->ring && i < conn->ring->nr_queues; i++)
-		queue_stop(&conn->ring->queues[i], done);
+		queue_stop(&conn->ring->queues[i], end_aborted, done);
+}
+
+/* No command is held any more: each has held a descriptor of the daemon's open. */
+void fuse_ring_vacate(struct fuse_conn *conn, struct list_node *done)
+{
+	struct fuse_ring *ring = conn->ring;
+
+	for (unsigned i = 0; ring && i < ring->nr_queues; i++)
+		queue_stop(&ring->queues[i], fuse_request_lost, done);
+	if (ring)
+		ring->ready = false;
+	conn->ring_promised = false;
 }
 
 static bool queue_expired(struct fuse_ring_queue *queue, int64_t born_before_ns)

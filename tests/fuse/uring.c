@@ -929,7 +929,7 @@ Test(fuse_uring, abort_while_a_request_is_copied) /* U21, D71 */
 	ring_stop(r);
 }
 
-Test(fuse_uring, abort_while_an_answer_is_copied) /* U21, D71, D45 */
+Test(fuse_uring, abort_while_an_answer_is_copied) /* U21, D71 */
 {
 	struct ring *r = ready(NULL);
 	struct client_thread t;
