@@ -18,7 +18,8 @@ here() { # EXAMPLES SUBDIRECTORY
 }
 there() {
 	rm -rf "$tmp/w" && mkdir "$tmp/w"
-	timeout -k 2 "$TEST_TIMEOUT" unshare --mount bash tests/support/examples.sh "$1/$2" "$tmp/w" \
+	timeout -k 2 "$TEST_TIMEOUT" unshare --mount --pid --fork --mount-proc \
+		bash tests/support/examples.sh "$1/$2" "$tmp/w" \
 		"$PWD/tests/support/exercise.sh"
 }
 if [ "${1:-}" = --record ]; then
