@@ -457,13 +457,13 @@ static int fuse_get_tree(const struct op_ctx *ctx, struct fs_context *fc)
 
 	if (err)
 		return err;
+	conn = fuse_dev_conn(opts->dev);
+	if (conn) /* whatever else was said */
+		return reuse_super(fc, conn);
 	if (!opts->has_rootmode || !opts->has_user_id || !opts->has_group_id) /* M01 */
 		return -EINVAL;
 	if (fc->sb_flags & SB_MANDLOCK) /* M05 */
 		return -EINVAL;
-	conn = fuse_dev_conn(opts->dev);
-	if (conn)
-		return reuse_super(fc, conn);
 	if (can_adopt(fc->over, opts))
 		return adopt_super(ctx, fc, opts->dev);
 	sb = superblock_new((struct filesystem_type *)(uintptr_t)fc->type, fc->sb_flags);
