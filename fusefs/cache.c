@@ -40,6 +40,16 @@ void fuse_cache_set_budget(uint64_t bytes)
 	fb_mutex_unlock(&budget.lock);
 }
 
+uint64_t fuse_cache_pages(void)
+{
+	uint64_t pages;
+
+	fb_mutex_lock(&budget.lock);
+	pages = budget.pages;
+	fb_mutex_unlock(&budget.lock);
+	return pages;
+}
+
 void fuse_cache_init(struct fuse_cache *cache)
 {
 	memset(cache, 0, sizeof(*cache));
@@ -629,7 +639,7 @@ bool fuse_cache_begin_lazy(struct fuse_cache *cache)
 	int64_t frontier = 0;
 
 	fb_mutex_lock(&cache->lock);
-	if (!cache->lazy && !cache->mapped && cache->nr_dirty == 0) {
+	if (!cache->lazy && !(cache->mapped && still_mapped(cache)) && cache->nr_dirty == 0) {
 		while (page_valid(cache, frontier))
 			frontier++;
 		ruin_fills(cache, frontier, INT64_MAX / PAGE);

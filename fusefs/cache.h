@@ -159,5 +159,6 @@ void fuse_cache_forget(struct fuse_cache *cache, int64_t pos, int64_t end);
 
 /* Bytes all caches may hold; for tests and the command line. */
 void fuse_cache_set_budget(uint64_t bytes);
+uint64_t fuse_cache_pages(void); /* that they hold now */
 
 #endif

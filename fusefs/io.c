@@ -725,7 +725,8 @@ int fuse_fill_lazily(const struct op_ctx *ctx, struct file *file, int64_t offset
 	int64_t frontier = fuse_cache_frontier(&fuse_i(file->inode)->cache);
 
 	goal = goal > size - LAZY_WINDOW ? size : goal + LAZY_WINDOW;
-	return frontier < size ? fill(ctx, file, frontier, goal, size) : 0;
+	/* mmap(2) may be run again and again until it finds nothing to wait for. */
+	return frontier < goal ? fill(ctx, file, frontier, goal, size) : 0;
 }
 
 static int64_t end_of(const struct file *file, const struct mmap_request *req)
