@@ -322,6 +322,8 @@ int fuse_mmap(const struct op_ctx *ctx, struct file *file, const struct mmap_req
 	      int *ret_hostfd);
 /* Makes [pos, end) of the cache valid, up to the end of the file. 0 or -errno. */
 int fuse_fill_range(const struct op_ctx *ctx, struct file *file, int64_t pos, int64_t end);
+/* Moves the frontier of a lazily filled cache behind `offset`, and some more. 0 or -errno. */
+int fuse_fill_lazily(const struct op_ctx *ctx, struct file *file, int64_t offset);
 /* One READ into buf; the bytes that came, or -errno. */
 ssize_t fuse_read_request(const struct op_ctx *ctx, struct file *file, void *buf, size_t len,
 			  int64_t pos, bool with_owner);
@@ -379,8 +381,8 @@ void fuse_writer_add(struct fuse_file *ff);
 void fuse_writer_del(const struct op_ctx *ctx, struct fuse_file *ff);
 /* There is dirty data now: the clock looks after it. Too much of it is sent at once. */
 int fuse_writeback_later(const struct op_ctx *ctx, struct inode *inode);
-/* The file is about to be mapped for writing. writeback_mutex held. 0 or -errno. */
-int fuse_mapping_begin(struct inode *inode, struct file *file);
+/* The file is about to be mapped, perhaps for writing. writeback_mutex held. 0 or -errno. */
+int fuse_mapping_begin(struct inode *inode, struct file *file, bool write);
 
 /* --- passthrough.c ------------------------------------------------------------------------ */
 

@@ -216,6 +216,23 @@ assert libc.mprotect(ctypes.c_void_p(at), 4096, 3) == 0
 ctypes.memset(at, ord("p"), 1)
 os.close(fd)
 print(open("mapped").read(1))'
+	@is "$who: mmap: a large file, filled as it is touched" "0 True 95" python3 -c '
+import mmap, os
+with open("large", "wb") as f:
+    for i in range(96):
+        f.write(bytes([i]) * (1 << 20))
+fd = os.open("large", os.O_RDONLY)
+m = mmap.mmap(fd, 96 << 20, prot=mmap.PROT_READ)
+assert m[0] == 0 and m[(50 << 20) + 1] == 50
+if os.fork() == 0:
+    os._exit(m[70 << 20] != 70)
+print(os.wait()[1], end=" ")
+out = os.open("/w/large", os.O_CREAT | os.O_RDWR)
+view, n = memoryview(m)[80 << 20:83 << 20], 0
+while n < len(view):
+    n += os.write(out, view[n:])
+print(os.pread(out, 4 << 20, 0) == bytes(view), m[-1])'
+	rm -f large /w/large
 	@is "$who: sqlite in WAL mode, several writers" "wal 12 ok" sh -c '
 		{ sqlite3 db "pragma journal_mode=wal; create table t(a)"
 		for i in 1 2 3; do (for k in 1 2 3 4; do

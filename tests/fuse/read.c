@@ -364,3 +364,24 @@ Test(fuse_read, over_the_budget_pages_are_read_again)
 	client_close(d, file);
 	DAEMON_STOP(d);
 }
+
+/* The budget: however much is read, only so much is kept. */
+Test(fuse_read, a_long_scan_keeps_the_budget)
+{
+	struct daemon_config config = {.max_readahead = 131072};
+	struct daemon *d = daemon_start(&config);
+	struct file *file = open_file(d, 64 * 131072, 0);
+	char *data = malloc(131072);
+
+	memset(data, 'r', 131072);
+	fuse_cache_set_budget(4 * 131072);
+	for (int i = 0; i < 64; i++) {
+		expect_reply(d, FUSE_READ, 5, data, 131072);
+		read_at(d, file, 131072, i * 131072);
+		cr_assert_leq(fuse_cache_pages(), 4 * 32);
+	}
+	cr_assert_gt(fuse_cache_pages(), 0);
+	free(data);
+	client_close(d, file);
+	DAEMON_STOP(d);
+}
