@@ -296,9 +296,9 @@ Test(fuse_init, before_the_answer) /* I08, I10, A04, D34, D80 */
 	cr_assert(daemon_wait(d, s));
 	cr_assert_eq(daemon_notify(d, FUSE_NOTIFY_INC_EPOCH, NULL, 0), -EINVAL);
 	client_spawn(&killed, d, stat_a, NULL);
-	client_spawn(&waits, d, stat_a, NULL);
 	client_interrupt(&killed, WAITER_KILLED);
 	cr_assert_eq(client_join(&killed), -EINTR);
+	client_spawn(&waits, d, stat_a, NULL); /* alone: the directory is locked by who looks up */
 	client_interrupt(&waits, WAITER_SIGNAL); /* does not end the wait */
 	expect_error(d, FUSE_LOOKUP, 1, ENOENT);
 	daemon_ignore(d, FUSE_INTERRUPT); /* the signal's, if the client was about to wait */
