@@ -153,8 +153,8 @@ void uring_task_cancel(struct uring_task *task, bool ends)
 
 /* ---- IORING_OP_ASYNC_CANCEL ---- */
 
-#define CANCEL_FLAGS                                                                            \
-	(IORING_ASYNC_CANCEL_ALL | IORING_ASYNC_CANCEL_FD | IORING_ASYNC_CANCEL_ANY |           \
+#define CANCEL_FLAGS                                                                               \
+	(IORING_ASYNC_CANCEL_ALL | IORING_ASYNC_CANCEL_FD | IORING_ASYNC_CANCEL_ANY |              \
 	 IORING_ASYNC_CANCEL_FD_FIXED | IORING_ASYNC_CANCEL_USERDATA | IORING_ASYNC_CANCEL_OP)
 
 int uring_async_cancel_prep(struct uring_req *req, const struct io_uring_sqe *sqe)
@@ -234,8 +234,8 @@ static int32_t cancel_meant(struct uring_req *self)
 int32_t uring_async_cancel(struct uring_req *req, bool nowait)
 {
 	struct uring_cancel *cancel = &req->cancel_op;
-	bool fixed = (req->flags & IOSQE_FIXED_FILE) ||
-		     (cancel->flags & IORING_ASYNC_CANCEL_FD_FIXED);
+	bool fixed =
+		(req->flags & IOSQE_FIXED_FILE) || (cancel->flags & IORING_ASYNC_CANCEL_FD_FIXED);
 
 	(void)nowait;
 	if (cancel->flags & IORING_ASYNC_CANCEL_FD) {

@@ -11,9 +11,9 @@
 #include "vfs/uring/uring_internal.h"
 
 #define NSEC_PER_SEC 1000000000LL
-#define FAR_FUTURE   (INT64_MAX / 2)
-#define TIMEOUT_FLAGS                                                                           \
-	(IORING_TIMEOUT_ABS | IORING_TIMEOUT_CLOCK_MASK | IORING_TIMEOUT_ETIME_SUCCESS |        \
+#define FAR_FUTURE (INT64_MAX / 2)
+#define TIMEOUT_FLAGS                                                                              \
+	(IORING_TIMEOUT_ABS | IORING_TIMEOUT_CLOCK_MASK | IORING_TIMEOUT_ETIME_SUCCESS |           \
 	 IORING_TIMEOUT_MULTISHOT)
 
 static int64_t now_of(unsigned flags)
@@ -232,8 +232,8 @@ int uring_timeout_remove_prep(struct uring_req *req, const struct io_uring_sqe *
 	if (!(remove->flags & IORING_TIMEOUT_UPDATE_MASK))
 		return remove->flags ? -EINVAL : 0;
 	if (!one_clock(remove->flags) ||
-	    (remove->flags & ~(IORING_TIMEOUT_UPDATE_MASK | IORING_TIMEOUT_ABS |
-			       IORING_TIMEOUT_CLOCK_MASK)))
+	    (remove->flags &
+	     ~(IORING_TIMEOUT_UPDATE_MASK | IORING_TIMEOUT_ABS | IORING_TIMEOUT_CLOCK_MASK)))
 		return -EINVAL;
 	return read_time(&req->ctx, sqe->addr2, remove->flags, &remove->deadline_ns, &interval_ns);
 }
@@ -265,9 +265,8 @@ int32_t uring_timeout_remove(struct uring_req *req, bool nowait)
 {
 	const struct uring_timeout_remove *remove = &req->timeout_remove;
 	const bool link = remove->flags & IORING_LINK_TIMEOUT_UPDATE;
-	struct uring_req *timeout =
-		find_timeout(req->ring, remove->user_data,
-			     link ? IORING_OP_LINK_TIMEOUT : IORING_OP_TIMEOUT);
+	struct uring_req *timeout = find_timeout(req->ring, remove->user_data,
+						 link ? IORING_OP_LINK_TIMEOUT : IORING_OP_TIMEOUT);
 
 	(void)nowait;
 	if (!timeout)

@@ -19,8 +19,8 @@
 #include "vfs/fs_struct.h"
 #include "vfs/uring/uring_internal.h"
 
-#define SQE_VALID                                                                              \
-	(IOSQE_FIXED_FILE | IOSQE_IO_DRAIN | IOSQE_IO_LINK | IOSQE_IO_HARDLINK | IOSQE_ASYNC | \
+#define SQE_VALID                                                                                  \
+	(IOSQE_FIXED_FILE | IOSQE_IO_DRAIN | IOSQE_IO_LINK | IOSQE_IO_HARDLINK | IOSQE_ASYNC |     \
 	 IOSQE_BUFFER_SELECT | IOSQE_CQE_SKIP_SUCCESS)
 #define SQE_LINKS (IOSQE_IO_LINK | IOSQE_IO_HARDLINK)
 /* A file may say that it is ready and then not be: after so many times a worker waits for it. */
@@ -76,7 +76,7 @@ static void orphan_one(struct uring_req *req)
 
 	/* Its task still holds what is dropped here. */
 	drop_context(&req->ctx);
-	req->ctx = (struct op_ctx){.fsize_limit = UINT64_MAX};
+	req->ctx = (struct op_ctx){ .fsize_limit = UINT64_MAX };
 	req->owner = NULL;
 	fb_mutex_lock(&owner->lock);
 	req->cancel = true;
@@ -186,7 +186,7 @@ static void part_from_timeout(struct uring_req *req)
 
 static void post(struct uring_req *req, int32_t res)
 {
-	struct uring_overflow cqe = {.user_data = req->user_data, .res = res};
+	struct uring_overflow cqe = { .user_data = req->user_data, .res = res };
 
 	if (req->flags & (IOSQE_CQE_SKIP_SUCCESS | REQ_SILENT))
 		return;
