@@ -48,23 +48,13 @@ struct fuse_conn *fuse_conn_get(struct fuse_conn *conn)
 	return conn;
 }
 
-static void free_forgets(struct fuse_forget *forget)
-{
-	while (forget) {
-		struct fuse_forget *next = forget->next;
-
-		free(forget);
-		forget = next;
-	}
-}
-
 void fuse_conn_put(struct fuse_conn *conn)
 {
 	if (!conn || !ref_put(&conn->ref))
 		return;
 	fb_assert(conn->completions.count == 0);
 	fuse_timeout_stop(conn);
-	free_forgets(conn->pending.forgets);
+	fuse_queue_drop_forgets(&conn->pending);
 	while (!list_empty(&conn->pool)) {
 		struct fuse_request *req = list_first(&conn->pool, struct fuse_request, node);
 
@@ -86,7 +76,6 @@ static void end_all(struct fuse_conn *conn, struct list_node *list, struct list_
 
 void fuse_conn_abort(struct fuse_conn *conn, bool by_control)
 {
-	struct fuse_forget *forgets;
 	struct list_node done;
 	struct fuse_dev *dev;
 
@@ -97,6 +86,7 @@ void fuse_conn_abort(struct fuse_conn *conn, bool by_control)
 		return;
 	}
 	conn->connected = false;
+	conn->vacant = false;
 	conn->aborted = by_control;
 	conn->max_background = ~0u; /* D70: whoever waits for room shall see the end */
 	fuse_background_flush(conn);
@@ -108,18 +98,15 @@ void fuse_conn_abort(struct fuse_conn *conn, bool by_control)
 	list_for_each (dev, &conn->devs, conn_node)
 		end_all(conn, &dev->processing, &done);
 	end_all(conn, &conn->pending.requests, &done);
-	forgets = conn->pending.forgets;
-	conn->pending.forgets = NULL;
-	conn->pending.forgets_tail = &conn->pending.forgets;
+	fuse_queue_drop_forgets(&conn->pending);
 	conn->initialized.open = true;
 	waitq_wake_all(&conn->initialized.waiters, 0);
 	waitq_wake_all(&conn->full, 0);
 	waitq_wake_all(&conn->waiters, 0);
 	fuse_conn_sigio(conn);
 	fb_mutex_unlock(&conn->lock);
-	free_forgets(forgets);
 	fuse_requests_complete(conn, &done);
-	conn->ops->aborted(conn);
+	conn->ops->poll_again(conn);
 }
 
 /* Old answers must not fit: the number changes (FUSE_UNIQUE_RESEND). */

@@ -6,7 +6,8 @@
  * devfuse calls up through struct fuse_conn_ops and knows neither inodes nor names.
  *
  * Life: _new by mount, INIT queued, `initialized` opened by the daemon's INIT reply, abort by
- * umount, by the daemon's last close or by force, freed with the last reference.
+ * umount, by the daemon's last close or by force, freed with the last reference. One that is to
+ * be kept survives its daemon's last close; see keep.h.
  *
  * Holders of a reference: the superblock, each attached device descriptor, each orphaned request.
  */
@@ -77,7 +78,12 @@ struct fuse_args {
 	 */
 	void *pins[FUSE_ARGS_PINS]; /* inodes */
 	void *pin_files[2];	    /* open files */
-	uint64_t unique;	    /* NOTIFY_REPLY: the number that the daemon chose */
+	/* Where in in[] their nodeid and handle stand, for another daemon has others; NULL = not. */
+	uint64_t *pin_at[FUSE_ARGS_PINS], *pin_file_at[2];
+	unsigned incarnation; /* of the daemon whose nodeids and handles these are; see keep.h */
+	/* A daemon has read it and died: the next one is told so, if it knows what that means. */
+	bool resend;
+	uint64_t unique; /* NOTIFY_REPLY: the number that the daemon chose; resend: the old one */
 	uint16_t ext_size;	    /* bytes of the last in argument that are extensions */
 	uint32_t open_flags;	    /* OPEN, CREATE, OPENDIR: O_* for the RELEASE of an orphan */
 	/*
@@ -87,6 +93,8 @@ struct fuse_args {
 	void (*done)(struct fuse_conn *conn, struct fuse_args *args, ssize_t result);
 	void *owner; /* free for `done` */
 };
+
+#define EDAEMONDIED 520 /* never leaves fusefs: ask the next daemon */
 
 /* What devfuse asks of the file system. Called with no lock held. */
 struct fuse_conn_ops {
@@ -102,13 +110,15 @@ struct fuse_conn_ops {
 	 */
 	void (*pin)(struct fuse_conn *conn, struct fuse_args *args);
 	void (*unpin)(struct fuse_conn *conn, struct fuse_args *args);
-	/* The connection has died: wake whoever polls files of it. */
-	void (*aborted)(struct fuse_conn *conn);
+	/* The connection has died, or has a new daemon: wake whoever polls files of it. */
+	void (*poll_again)(struct fuse_conn *conn);
+	/* A kept connection has lost its daemon. False: no other could take it over any more. */
+	bool (*can_wait)(struct fuse_conn *conn);
 };
 
 /* Where requests wait that come before the INIT reply. */
 struct fuse_gate {
-	atomic_bool open; /* written under conn->lock; never closed again */
+	atomic_bool open; /* written under conn->lock; closed again only by a daemon's death */
 	struct waitq waiters;
 };
 
@@ -128,6 +138,9 @@ struct fuse_conn {
 	struct waitq full;		     /* who waits for room in the background class */
 
 	atomic_bool connected; /* false after abort, for ever; written under lock */
+	bool keep;		 /* outlives its daemon */
+	atomic_bool vacant;	 /* kept: no daemon has answered INIT since the last one died */
+	atomic_uint incarnation; /* daemons that have died; the last two written under lock */
 	bool aborted;	       /* by fusectl: device reads say ECONNABORTED if negotiated */
 	bool init_by_admin;    /* who answered INIT has CAP_SYS_ADMIN: the limits of users are not his */
 	bool conn_error;       /* INIT was refused: requests end with ECONNREFUSED */
@@ -194,6 +207,7 @@ static inline bool fuse_conn_has(const struct fuse_conn *conn, uint64_t flag)
  *         -EINTR         fatal signal: a request that was not read is dequeued; one that was
  *                        becomes an orphan, its late answer is swallowed and undone
  *         -EIO           the answer was malformed
+ *         -EDAEMONDIED   kept connections: the daemon is another than args->incarnation says
  *         other          the daemon's own error, range-checked, or the sticky meaning of ENOSYS
  * Locks   takes conn->lock; the caller holds no ranked mutex
  * Rule    matrix D80-D86; any signal makes an INTERRUPT, only death ends the wait. Linux leaves a
@@ -211,9 +225,12 @@ int fuse_conn_send(struct fuse_conn *conn, const struct op_ctx *ctx, struct fuse
 /* D87: so much is under way in the background that what can be left out is left out. */
 bool fuse_conn_congested(struct fuse_conn *conn);
 
-/* Tells the daemon that nlookup references are gone. Takes `forget`; never sleeps, never fails. */
+/*
+ * Tells the daemon that nlookup references are gone, if it is still that one which has counted
+ * them. Takes `forget`; never sleeps, never fails.
+ */
 void fuse_conn_forget(struct fuse_conn *conn, struct fuse_forget *forget, uint64_t nodeid,
-		      uint64_t nlookup);
+		      uint64_t nlookup, unsigned incarnation);
 
 /* Queues INIT; a message of the mount's, sent as its first. 0 or -ENOMEM. */
 int fuse_conn_send_init(struct fuse_conn *conn);

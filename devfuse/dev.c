@@ -10,6 +10,7 @@
 #include <sys/sysmacros.h>
 
 #include "devfuse/dev.h"
+#include "devfuse/keep.h"
 #include "devfuse/params.h"
 #include "devfuse/request.h"
 #include "sentry/base/iter.h"
@@ -98,6 +99,32 @@ bool fuse_dev_sync_init(struct fuse_dev *dev)
 	return sync;
 }
 
+/* Both locks held. */
+static void attach_locked(struct fuse_dev *dev, struct fuse_conn *conn)
+{
+	list_add_tail(&conn->devs, &dev->conn_node);
+	conn->nr_devs++;
+	atomic_store_explicit(&dev->conn, fuse_conn_get(conn), memory_order_release);
+	waitq_wake_all(&dev->attached, 0);
+}
+
+int fuse_dev_attach_vacant(struct fuse_dev *dev, struct fuse_conn *conn)
+{
+	int err = 0;
+
+	fb_mutex_lock(&attach_lock);
+	fb_mutex_lock(&conn->lock);
+	if (dev_conn(dev) || !conn->vacant || conn->nr_devs > 0)
+		err = -EBUSY;
+	else if (dev->released)
+		err = -ENOTCONN;
+	else
+		attach_locked(dev, conn);
+	fb_mutex_unlock(&conn->lock);
+	fb_mutex_unlock(&attach_lock);
+	return err;
+}
+
 int fuse_dev_attach(struct fuse_dev *dev, struct fuse_conn *conn)
 {
 	bool released;
@@ -110,11 +137,8 @@ int fuse_dev_attach(struct fuse_dev *dev, struct fuse_conn *conn)
 	released = dev->released;
 	if (!released) {
 		fb_mutex_lock(&conn->lock);
-		list_add_tail(&conn->devs, &dev->conn_node);
-		conn->nr_devs++;
+		attach_locked(dev, conn);
 		fb_mutex_unlock(&conn->lock);
-		atomic_store_explicit(&dev->conn, fuse_conn_get(conn), memory_order_release);
-		waitq_wake_all(&dev->attached, 0);
 	}
 	fb_mutex_unlock(&attach_lock);
 	if (released) /* D04: closed between the option and the attachment */
@@ -161,13 +185,32 @@ static int dev_open(const struct op_ctx *ctx, struct inode *inode, struct file *
 	return 0;
 }
 
+/* Leaves the connection; true if that was its last descriptor. lock held. */
+static bool detach_locked(struct fuse_dev *dev, struct fuse_conn *conn, struct list_node *done)
+{
+	bool survives = fuse_conn_survives(conn);
+
+	while (!list_empty(&dev->processing)) {
+		struct fuse_request *req = list_first(&dev->processing, struct fuse_request, node);
+
+		if (survives)
+			fuse_request_lost(conn, req, done);
+		else
+			fuse_request_end(conn, req, -ECONNABORTED, done);
+	}
+	list_del(&dev->conn_node);
+	if (dev->async)
+		conn->nr_async--;
+	return --conn->nr_devs == 0;
+}
+
 /* D59: what was read here can never be answered; the last descriptor takes all down. */
 static void dev_release(const struct op_ctx *ctx, struct file *file)
 {
 	struct fuse_dev *dev = file->private;
 	struct fuse_conn *conn;
 	struct list_node done;
-	bool last;
+	bool last, vacant;
 
 	(void)ctx;
 	fb_mutex_lock(&attach_lock);
@@ -177,17 +220,15 @@ static void dev_release(const struct op_ctx *ctx, struct file *file)
 	if (conn) {
 		list_init(&done);
 		fb_mutex_lock(&conn->lock);
-		while (!list_empty(&dev->processing))
-			fuse_request_end(conn,
-					 list_first(&dev->processing, struct fuse_request, node),
-					 -ECONNABORTED, &done);
-		list_del(&dev->conn_node);
-		if (dev->async)
-			conn->nr_async--;
-		last = --conn->nr_devs == 0;
+		last = detach_locked(dev, conn, &done);
+		vacant = last && fuse_conn_survives(conn);
+		if (vacant)
+			fuse_conn_vacate(conn, &done);
 		fb_mutex_unlock(&conn->lock);
 		fuse_requests_complete(conn, &done);
-		if (last)
+		if (vacant)
+			fuse_conn_vacated(conn);
+		else if (last)
 			fuse_conn_abort(conn, false);
 		fuse_conn_put(conn);
 	}
@@ -427,7 +468,7 @@ static ssize_t dev_read_iter(const struct op_ctx *ctx, struct file *file, struct
 	conn = dev_conn(dev);
 	fb_mutex_lock(&conn->lock);
 	least = sizeof(struct fuse_in_header) + sizeof(struct fuse_write_in) +
-		(uint64_t)conn->max_write;
+		(conn->initialized.open ? (uint64_t)conn->max_write : 0);
 	if (to->count < FUSE_MIN_READ_BUFFER || to->count < least) {
 		fb_mutex_unlock(&conn->lock);
 		return -EINVAL; /* D12 */

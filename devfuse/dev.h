@@ -20,6 +20,8 @@ struct fuse_conn *fuse_dev_conn(struct fuse_dev *dev);
 bool fuse_dev_sync_init(struct fuse_dev *dev);
 /* Attaches; -EINVAL when it is attached already. A descriptor closed meanwhile aborts conn. */
 int fuse_dev_attach(struct fuse_dev *dev, struct fuse_conn *conn);
+/* The same for a connection without a daemon (keep.h): -EBUSY, -ENOTCONN. */
+int fuse_dev_attach_vacant(struct fuse_dev *dev, struct fuse_conn *conn);
 
 /*
  * /dev/cuse: makes `file` the daemon's end of conn, from its open on; it is never mounted and knows

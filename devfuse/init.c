@@ -56,7 +56,7 @@ static const struct {
 	{FUSE_DIRECT_IO_ALLOW_MMAP, "DIRECT_IO_ALLOW_MMAP", true, true},
 	{FUSE_PASSTHROUGH, "PASSTHROUGH", true, true},
 	{FUSE_NO_EXPORT_SUPPORT, "NO_EXPORT_SUPPORT", false, false},
-	{FUSE_HAS_RESEND, "HAS_RESEND", true, false},
+	{FUSE_HAS_RESEND, "HAS_RESEND", true, true},
 	{FUSE_ALLOW_IDMAP, "ALLOW_IDMAP", false, false},
 	{FUSE_OVER_IO_URING, "OVER_IO_URING", false, false},
 	{FUSE_REQUEST_TIMEOUT, "REQUEST_TIMEOUT", true, true},
@@ -94,6 +94,7 @@ int fuse_conn_send_init(struct fuse_conn *conn)
 	init->in.flags = (uint32_t)offer;
 	init->in.flags2 = (uint32_t)(offer >> 32);
 	init->args.opcode = FUSE_INIT;
+	init->args.incarnation = conn->incarnation;
 	init->args.nocreds = init->args.force = true;
 	init->args.nr_in = init->args.nr_out = 1;
 	init->args.in[0] = (struct fuse_in_arg){&init->in, sizeof(init->in)};
@@ -114,21 +115,31 @@ static unsigned user_limit(const struct fuse_conn *conn, unsigned wanted, atomic
 	return conn->init_by_admin || wanted <= limit ? wanted : (unsigned)limit;
 }
 
+static uint32_t max_write_of(const struct fuse_init_out *out)
+{
+	return out->minor < 5 || out->max_write < PAGE ? PAGE : out->max_write;
+}
+
+static uint32_t max_pages_of(const struct fuse_conn *conn, uint64_t flags,
+			     const struct fuse_init_out *out)
+{
+	uint32_t pages = out->max_pages ? out->max_pages : 1;
+
+	if (!(flags & FUSE_MAX_PAGES))
+		return MAX_PAGES_DEFAULT;
+	return pages > conn->max_pages_limit ? conn->max_pages_limit : pages;
+}
+
 static void take_limits(struct fuse_conn *conn, const struct fuse_init_out *out)
 {
-	conn->max_write = out->max_write;
-	if (conn->minor < 5 || conn->max_write < PAGE)
-		conn->max_write = PAGE;
-	conn->max_pages = MAX_PAGES_DEFAULT;
-	if (conn->flags & FUSE_MAX_PAGES) {
-		conn->max_pages = out->max_pages ? out->max_pages : 1;
-		if (conn->max_pages > conn->max_pages_limit)
-			conn->max_pages = conn->max_pages_limit;
-	}
+	conn->max_write = max_write_of(out);
+	conn->max_pages = max_pages_of(conn, conn->flags, out);
 	if (conn->minor >= 6 && out->max_readahead / PAGE * PAGE < conn->max_readahead)
 		conn->max_readahead = out->max_readahead / PAGE * PAGE;
 	if (out->time_gran >= 1 && out->time_gran <= 1000000000)
 		conn->time_gran_ns = out->time_gran;
+	if (conn->flags & FUSE_PASSTHROUGH)
+		conn->max_stack_depth = out->max_stack_depth;
 	if (conn->minor >= 13) {
 		if (out->max_background)
 			conn->max_background = user_limit(conn, out->max_background,
@@ -139,29 +150,73 @@ static void take_limits(struct fuse_conn *conn, const struct fuse_init_out *out)
 	}
 }
 
-static void take_flags(struct fuse_conn *conn, const struct fuse_init_out *out)
+/* The flags that this answer puts in force. */
+static uint64_t flags_of(const struct fuse_init_out *out)
 {
-	uint64_t flags = out->flags;
+	uint64_t flags = out->flags, honoured = 0;
 
 	if (flags & FUSE_INIT_EXT) /* I07 */
 		flags |= (uint64_t)out->flags2 << 32;
-	if (conn->minor < 6)
+	if (out->minor < 6)
 		flags = 0;
-	conn->flags = 0;
 	for (size_t i = 0; i < NR_INIT_FLAGS; i++)
 		if (init_flags[i].honoured)
-			conn->flags |= flags & init_flags[i].flag;
+			honoured |= flags & init_flags[i].flag;
 	/* Without a legal depth, or with dirty pages of our own, it is silently off. */
 	if (out->max_stack_depth < 1 || out->max_stack_depth > STACK_DEPTH_MAX ||
-	    (conn->flags & FUSE_WRITEBACK_CACHE))
-		conn->flags &= ~FUSE_PASSTHROUGH;
-	if (conn->flags & FUSE_PASSTHROUGH)
-		conn->max_stack_depth = out->max_stack_depth;
+	    (honoured & FUSE_WRITEBACK_CACHE))
+		honoured &= ~FUSE_PASSTHROUGH;
 	/* Before 7.17 flock went where POSIX locks went. */
-	if (conn->minor < 17 && (conn->flags & FUSE_POSIX_LOCKS))
-		conn->flags |= FUSE_FLOCK_LOCKS;
-	else if (conn->minor < 17)
-		conn->flags &= ~FUSE_FLOCK_LOCKS;
+	if (out->minor < 17 && (honoured & FUSE_POSIX_LOCKS))
+		honoured |= FUSE_FLOCK_LOCKS;
+	else if (out->minor < 17)
+		honoured &= ~FUSE_FLOCK_LOCKS;
+	return honoured;
+}
+
+/*
+ * A dead daemon's successor: clients have been promised what the first one agreed to, and requests
+ * of its size may be under way. More room is fine, but stays unused.
+ */
+static bool same_terms(const struct fuse_conn *conn, const struct fuse_init_out *out)
+{
+	uint64_t flags = flags_of(out);
+
+	return out->minor == conn->minor && flags == conn->flags &&
+	       max_write_of(out) >= conn->max_write &&
+	       max_pages_of(conn, flags, out) >= conn->max_pages &&
+	       (!(flags & FUSE_PASSTHROUGH) || out->max_stack_depth == conn->max_stack_depth);
+}
+
+/* The gate opens: for requests, or for errors. lock held. */
+static void open_gate(struct fuse_conn *conn)
+{
+	conn->initialized.open = true;
+	fuse_background_flush(conn);
+	waitq_wake_all(&conn->initialized.waiters, 0);
+}
+
+static void init_again(struct fuse_conn *conn, const struct init_request *init, bool ok)
+{
+	fb_mutex_lock(&conn->lock);
+	if (init->args.incarnation != conn->incarnation) { /* dead already */
+		fb_mutex_unlock(&conn->lock);
+		return;
+	}
+	ok = ok && same_terms(conn, &init->out);
+	if (ok && conn->connected) {
+		conn->vacant = false;
+		open_gate(conn);
+	}
+	fb_mutex_unlock(&conn->lock);
+	if (ok) {
+		conn->ops->poll_again(conn);
+		return;
+	}
+	fb_log(LOG_WARN,
+	       "fuse: connection %u: the new daemon does not answer INIT as the old one did, aborting",
+	       conn->id);
+	fuse_conn_abort(conn, false);
 }
 
 void fuse_init_done(struct fuse_conn *conn, struct fuse_args *args, ssize_t result)
@@ -169,10 +224,16 @@ void fuse_init_done(struct fuse_conn *conn, struct fuse_args *args, ssize_t resu
 	struct init_request *init = args->owner;
 	bool ok = result >= 8 && init->out.major == FUSE_KERNEL_VERSION;
 
+	if (conn->vacant) { /* kept: a dead daemon's successor, or that has died, too */
+		if (result != -EDAEMONDIED)
+			init_again(conn, init, ok);
+		free(init);
+		return;
+	}
 	fb_mutex_lock(&conn->lock);
 	if (ok && conn->connected) {
 		conn->minor = init->out.minor;
-		take_flags(conn, &init->out);
+		conn->flags = flags_of(&init->out);
 		take_limits(conn, &init->out);
 		fuse_timeout_start(conn, conn->flags & FUSE_REQUEST_TIMEOUT
 						 ? init->out.request_timeout
@@ -188,8 +249,6 @@ void fuse_init_done(struct fuse_conn *conn, struct fuse_args *args, ssize_t resu
 		if (conn->connected)
 			fb_log(LOG_INFO, "fuse: the daemon's INIT reply was refused");
 	}
-	conn->initialized.open = true;
-	fuse_background_flush(conn);
-	waitq_wake_all(&conn->initialized.waiters, 0);
+	open_gate(conn);
 	fb_mutex_unlock(&conn->lock);
 }

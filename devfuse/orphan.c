@@ -12,7 +12,7 @@
 
 #include "devfuse/request.h"
 
-static void forget_one(struct fuse_conn *conn, uint64_t nodeid)
+static void forget_one(struct fuse_conn *conn, uint64_t nodeid, unsigned incarnation)
 {
 	struct fuse_forget *forget;
 
@@ -20,7 +20,7 @@ static void forget_one(struct fuse_conn *conn, uint64_t nodeid)
 		return;
 	forget = malloc(sizeof(*forget));
 	if (forget)
-		fuse_conn_forget(conn, forget, nodeid, 1);
+		fuse_conn_forget(conn, forget, nodeid, 1, incarnation);
 }
 
 /* What an answer with side effects needs to be read, in place of the client's buffers. */
@@ -56,6 +56,11 @@ static void redirect_out(struct fuse_request *req, struct fuse_args *args)
 	}
 }
 
+static bool takes_lock(const struct fuse_args *args)
+{
+	return args->opcode == FUSE_SETLK || args->opcode == FUSE_SETLKW;
+}
+
 void fuse_request_orphan(struct fuse_conn *conn, struct fuse_request *req)
 {
 	struct fuse_args *args = &req->orphan_args;
@@ -63,7 +68,7 @@ void fuse_request_orphan(struct fuse_conn *conn, struct fuse_request *req)
 	fb_mutex_assert_held(&conn->lock);
 	*args = *req->args;
 	memset(&req->orphan_buf, 0, sizeof(req->orphan_buf));
-	if (args->opcode == FUSE_SETLKW && args->in[0].size == sizeof(req->orphan_buf.lk))
+	if (takes_lock(args) && args->in[0].size == sizeof(req->orphan_buf.lk))
 		memcpy(&req->orphan_buf.lk, args->in[0].data, sizeof(req->orphan_buf.lk));
 	redirect_out(req, args);
 	/* in[] was the client's; only a forced request can still have it unread: FLUSH. */
@@ -95,7 +100,7 @@ static void undo_done(struct fuse_conn *conn, struct fuse_args *args, ssize_t re
 	struct undo *undo = args->owner;
 
 	(void)result;
-	forget_one(conn, undo->forget);
+	forget_one(conn, undo->forget, args->incarnation);
 	conn->ops->unpin(conn, args);
 	free(undo);
 }
@@ -121,6 +126,7 @@ static void undo_send(struct fuse_conn *conn, struct undo *undo, struct fuse_arg
 {
 	memcpy(undo->args.pins, orphan->pins, sizeof(orphan->pins));
 	memcpy(undo->args.pin_files, orphan->pin_files, sizeof(orphan->pin_files));
+	undo->args.incarnation = orphan->incarnation;
 	memset(orphan->pins, 0, sizeof(orphan->pins));
 	memset(orphan->pin_files, 0, sizeof(orphan->pin_files));
 	if (fuse_conn_send(conn, NULL, &undo->args) < 0)
@@ -155,7 +161,8 @@ static void unlock_late(struct fuse_conn *conn, struct fuse_args *orphan,
 }
 
 /* Every entry but "." and ".." counted one lookup (F75). */
-static void forget_listing(struct fuse_conn *conn, const uint8_t *buf, size_t len)
+static void forget_listing(struct fuse_conn *conn, const uint8_t *buf, size_t len,
+			   unsigned incarnation)
 {
 	struct fuse_direntplus entry;
 	size_t record;
@@ -170,7 +177,7 @@ static void forget_listing(struct fuse_conn *conn, const uint8_t *buf, size_t le
 		bool dots = name[0] == '.' && (entry.dirent.namelen == 1 ||
 					       (entry.dirent.namelen == 2 && name[1] == '.'));
 		if (!dots)
-			forget_one(conn, entry.entry_out.nodeid);
+			forget_one(conn, entry.entry_out.nodeid, incarnation);
 		buf += record;
 		len -= record;
 	}
@@ -187,7 +194,7 @@ void fuse_orphan_undo(struct fuse_conn *conn, struct fuse_request *req)
 	case FUSE_MKDIR:
 	case FUSE_SYMLINK:
 	case FUSE_LINK:
-		forget_one(conn, req->orphan_buf.entry.nodeid);
+		forget_one(conn, req->orphan_buf.entry.nodeid, args->incarnation);
 		break;
 	case FUSE_OPEN:
 	case FUSE_OPENDIR:
@@ -202,8 +209,9 @@ void fuse_orphan_undo(struct fuse_conn *conn, struct fuse_request *req)
 		release_late(conn, args, FUSE_RELEASE, req->orphan_buf.entry.nodeid, open.fh, true);
 		break;
 	case FUSE_READDIRPLUS:
-		forget_listing(conn, args->out[0].data, args->out[0].size);
+		forget_listing(conn, args->out[0].data, args->out[0].size, args->incarnation);
 		break;
+	case FUSE_SETLK:
 	case FUSE_SETLKW:
 		if (req->orphan_buf.lk.lk.type != 2)
 			unlock_late(conn, args, &req->orphan_buf.lk);

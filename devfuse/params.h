@@ -14,6 +14,7 @@ struct fuse_params {
 	/* Sysctls; looked at when a connection is made or its INIT answered. */
 	atomic_ulong max_pages_limit;
 	atomic_ulong client_timeout; /* seconds that a client waits, 0 = for ever; command line */
+	atomic_bool keep;	     /* new connections outlive their daemons; command line */
 	atomic_ulong default_request_timeout, max_request_timeout; /* seconds, 0 = none */
 	/* Module parameters: what a daemon without CAP_SYS_ADMIN may ask for. */
 	atomic_ulong max_user_bgreq, max_user_congthresh;

@@ -1,6 +1,8 @@
 /* The pending queue, the completion map and the background class; see queue.h. */
 #include "devfuse/queue.h"
 
+#include <stdlib.h>
+
 #include "devfuse/request.h"
 
 /* D15: while both wait, so many requests, then so many reads of forgets, and again. */
@@ -71,6 +73,20 @@ void fuse_queue_add_forget(struct fuse_queue *queue, struct fuse_forget *forget)
 	forget->next = NULL;
 	*queue->forgets_tail = forget;
 	queue->forgets_tail = &forget->next;
+}
+
+void fuse_queue_drop_forgets(struct fuse_queue *queue)
+{
+	struct fuse_forget *forget = queue->forgets;
+
+	queue->forgets = NULL;
+	queue->forgets_tail = &queue->forgets;
+	while (forget) {
+		struct fuse_forget *next = forget->next;
+
+		free(forget);
+		forget = next;
+	}
 }
 
 static struct fuse_request **bucket(struct fuse_completions *map, uint64_t unique)

@@ -53,6 +53,7 @@ struct fuse_request *fuse_queue_take_request(struct fuse_queue *queue);
 struct fuse_forget *fuse_queue_take_forgets(struct fuse_queue *queue, size_t max,
 					    size_t *ret_count);
 void fuse_queue_add_forget(struct fuse_queue *queue, struct fuse_forget *forget);
+void fuse_queue_drop_forgets(struct fuse_queue *queue); /* nobody will read them */
 
 void fuse_completions_add(struct fuse_completions *map, struct fuse_request *req);
 void fuse_completions_del(struct fuse_completions *map, struct fuse_request *req);

@@ -26,7 +26,7 @@ struct shown_request {
 
 struct snapshot {
 	uint32_t id, user_id, group_id;
-	bool connected, initialized, refused;
+	bool connected, initialized, refused, vacant;
 	unsigned nr_devs, nr_reading, num_background, max_background;
 	size_t nr_waiting, nr_forgets, nr_interrupts;
 	struct fuse_server servers[FUSE_SERVERS];
@@ -68,6 +68,7 @@ static void copy_conn(struct snapshot *snap, struct fuse_conn *conn)
 	snap->connected = conn->connected;
 	snap->initialized = conn->initialized.open;
 	snap->refused = conn->conn_error;
+	snap->vacant = conn->vacant;
 	snap->nr_devs = conn->nr_devs;
 	snap->nr_reading = conn->nr_reading;
 	snap->num_background = conn->num_background;
@@ -197,6 +198,7 @@ static void put_conn(struct strbuf *out, const struct snapshot *snap)
 		      snap->user_id, snap->group_id,
 		      !snap->connected	   ? "dead"
 		      : snap->refused	   ? "INIT was refused"
+		      : snap->vacant	   ? "kept, waits for another daemon"
 		      : !snap->initialized ? "waits for the answer to INIT"
 					   : "alive");
 	strbuf_puts(out, "  daemon: ");

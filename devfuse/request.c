@@ -145,8 +145,12 @@ void fuse_request_queue(struct fuse_conn *conn, struct fuse_request *req)
 	req->in.len = (uint32_t)len;
 	/* NOTIFY_REPLY carries the number that the daemon chose. */
 	if (req->in.opcode != FUSE_NOTIFY_REPLY) {
-		req->in.unique = conn->next_unique;
-		conn->next_unique += 2; /* bit 0 is FUSE_INT_REQ_BIT */
+		if (req->args->resend && fuse_conn_has(conn, FUSE_HAS_RESEND)) {
+			req->in.unique = req->args->unique | FUSE_UNIQUE_RESEND;
+		} else {
+			req->in.unique = conn->next_unique;
+			conn->next_unique += 2; /* bit 0 is FUSE_INT_REQ_BIT */
+		}
 		fuse_completions_add(&conn->completions, req);
 	}
 	req->state = REQ_PENDING;
@@ -224,24 +228,36 @@ void fuse_request_interrupt(struct fuse_conn *conn, struct fuse_request *req)
 
 /* --- the three ways of sending ------------------------------------------------------------ */
 
-static int conn_state_error(const struct fuse_conn *conn)
+static int conn_state_error(const struct fuse_conn *conn, const struct fuse_args *args)
 {
 	if (!conn->connected)
 		return -ENOTCONN;
-	return conn->conn_error ? -ECONNREFUSED : 0;
+	if (conn->conn_error)
+		return -ECONNREFUSED;
+	if (args->incarnation != conn->incarnation && args->opcode != FUSE_INIT)
+		return -EDAEMONDIED;
+	return 0;
 }
 
 /* Waits until INIT was answered (I10: killably). lock held. */
 static int wait_initialized(struct fuse_conn *conn, int64_t deadline_ns)
 {
-	while (!conn->initialized.open) {
-		int err = waitq_wait(&conn->initialized.waiters, 0, &conn->lock, WAIT_KILLABLE,
-				     deadline_ns);
+	int err = 0;
 
-		if (err)
-			return err == -ETIMEDOUT ? err : -EINTR;
-	}
-	return 0;
+	if (conn->initialized.open)
+		return 0;
+	conn->nr_waiting++; /* D89 */
+	while (!err && !conn->initialized.open)
+		err = waitq_wait(&conn->initialized.waiters, 0, &conn->lock, WAIT_KILLABLE,
+				 deadline_ns);
+	conn->nr_waiting--;
+	return err && err != -ETIMEDOUT ? -EINTR : err;
+}
+
+/* Forced requests do not wait for the first daemon (D84), but none finds a dead one's successor. */
+static int wait_gate(struct fuse_conn *conn, const struct fuse_args *args, int64_t deadline_ns)
+{
+	return args->force && !conn->vacant ? 0 : wait_initialized(conn, deadline_ns);
 }
 
 int fuse_conn_wait_init(struct fuse_conn *conn)
@@ -381,9 +397,9 @@ ssize_t fuse_conn_call(struct fuse_conn *conn, const struct op_ctx *ctx, struct 
 	if (answered_by_enosys(conn, args->opcode, &result))
 		return result;
 	fb_mutex_lock(&conn->lock);
-	err = args->force ? 0 : wait_initialized(conn, deadline_ns);
+	err = wait_gate(conn, args, deadline_ns);
 	if (err == 0)
-		err = conn_state_error(conn);
+		err = conn_state_error(conn, args);
 	if (err == 0 && answered_by_enosys(conn, args->opcode, &result)) {
 		fb_mutex_unlock(&conn->lock);
 		return result;
@@ -420,7 +436,9 @@ int fuse_conn_send(struct fuse_conn *conn, const struct op_ctx *ctx, struct fuse
 			err = -EINTR;
 	}
 	if (err == 0)
-		err = conn_state_error(conn);
+		err = conn_state_error(conn, args);
+	if (err == 0 && conn->vacant && args->opcode != FUSE_INIT)
+		err = -EDAEMONDIED; /* forced, so it may not wait */
 	req = err == 0 ? fuse_request_new(conn, ctx, args) : NULL;
 	if (!req) {
 		fb_mutex_unlock(&conn->lock);
@@ -448,12 +466,12 @@ bool fuse_conn_congested(struct fuse_conn *conn)
 }
 
 void fuse_conn_forget(struct fuse_conn *conn, struct fuse_forget *forget, uint64_t nodeid,
-		      uint64_t nlookup)
+		      uint64_t nlookup, unsigned incarnation)
 {
 	forget->nodeid = nodeid;
 	forget->nlookup = nlookup;
 	fb_mutex_lock(&conn->lock);
-	if (!conn->connected) {
+	if (!conn->connected || incarnation != conn->incarnation) {
 		fb_mutex_unlock(&conn->lock);
 		free(forget);
 		return;

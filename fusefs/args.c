@@ -9,8 +9,8 @@ void fuse_args_init(struct fuse_args *args, uint32_t opcode, const struct inode 
 	memset(args, 0, sizeof(*args));
 	args->opcode = opcode;
 	if (inode) {
-		args->nodeid = fuse_i(inode)->nodeid;
-		fuse_args_pin(args, inode);
+		args->nodeid = fuse_nodeid(inode);
+		fuse_args_pin(args, inode, &args->nodeid);
 	}
 }
 
@@ -64,22 +64,21 @@ void fuse_args_create_ext(struct fuse_args *args, const struct op_ctx *ctx, stru
 	args->ext_size = (uint16_t)size;
 }
 
-void fuse_args_pin(struct fuse_args *args, const struct inode *inode)
+void fuse_args_pin(struct fuse_args *args, const struct inode *inode, uint64_t *nodeid_at)
 {
 	for (unsigned i = 0; i < FUSE_ARGS_PINS; i++) {
 		if (args->pins[i])
 			continue;
 		args->pins[i] = (struct inode *)(uintptr_t)inode;
+		args->pin_at[i] = nodeid_at;
 		return;
 	}
 }
 
-void fuse_args_pin_file(struct fuse_args *args, struct fuse_file *ff)
+void fuse_args_pin_file(struct fuse_args *args, struct fuse_file *ff, uint64_t *fh_at)
 {
-	args->pin_files[args->pin_files[0] ? 1 : 0] = ff;
-}
+	unsigned i = args->pin_files[0] ? 1 : 0;
 
-ssize_t fuse_send(const struct op_ctx *ctx, const struct inode *inode, struct fuse_args *args)
-{
-	return fuse_conn_call(fuse_conn_of(inode), ctx, args);
+	args->pin_files[i] = ff;
+	args->pin_file_at[i] = fh_at;
 }

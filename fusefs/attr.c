@@ -53,7 +53,7 @@ static int do_getattr(const struct op_ctx *ctx, struct inode *inode, struct fuse
 	if (ff && inode_is_reg(inode)) {
 		in.getattr_flags = FUSE_GETATTR_FH;
 		in.fh = ff->fh;
-		fuse_args_pin_file(&args, ff);
+		fuse_args_pin_file(&args, ff, &in.fh);
 	}
 	fuse_args_in(&args, &in, sizeof(in));
 	fuse_args_out(&args, &out, sizeof(out));
@@ -125,6 +125,8 @@ static bool needs_refresh(struct inode *inode, uint32_t mask)
 	struct fuse_inode *fi = fuse_i(inode);
 	bool stale;
 
+	if (fuse_is_vacant_root(inode))
+		return false;
 	if (fuse_is_writeback(inode)) /* F27 */
 		mask &= ~(uint32_t)(STATX_SIZE | STATX_MTIME | STATX_CTIME);
 	fb_mutex_lock(&inode->attr_lock);
@@ -323,7 +325,7 @@ static int do_setattr(const struct op_ctx *ctx, struct inode *inode, struct iatt
 
 			in.valid |= FATTR_FH;
 			in.fh = ff->fh;
-			fuse_args_pin_file(&args, ff);
+			fuse_args_pin_file(&args, ff, &in.fh);
 		}
 		fuse_size_changing(inode, 1);
 	}
@@ -438,6 +440,8 @@ static int send_access(const struct op_ctx *ctx, struct inode *inode, unsigned m
 	struct fuse_access_in in = {.mask = mask & (MAY_READ | MAY_WRITE | MAY_EXEC)};
 	struct fuse_args args;
 
+	if (fuse_is_vacant_root(inode))
+		return 0;
 	fuse_args_init(&args, FUSE_ACCESS, inode);
 	fuse_args_in(&args, &in, sizeof(in));
 	return (int)fuse_send(ctx, inode, &args);

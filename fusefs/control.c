@@ -6,6 +6,7 @@
 #include <sys/capability.h>
 #include <sys/stat.h>
 
+#include "devfuse/keep.h"
 #include "devfuse/params.h"
 #include "devfuse/registry.h"
 #include "devfuse/request.h"
@@ -133,6 +134,39 @@ static int store_threshold(const struct op_ctx *ctx, const struct pseudo_key *ke
 	return 0;
 }
 
+/* Not in Linux: 0 = ends with its daemon, 1 = waits for another one then, 2 = does so now. */
+static int show_keep(const struct op_ctx *ctx, const struct pseudo_key *key, struct strbuf *out)
+{
+	struct fuse_conn *conn = conn_of(key);
+
+	(void)ctx;
+	if (!conn)
+		return 0;
+	fb_mutex_lock(&conn->lock);
+	strbuf_puts(out, conn->vacant ? "2\n" : conn->keep && conn->connected ? "1\n" : "0\n");
+	fb_mutex_unlock(&conn->lock);
+	fuse_conn_put(conn);
+	return 0;
+}
+
+static int store_keep(const struct op_ctx *ctx, const struct pseudo_key *key, const char *text,
+		      size_t len)
+{
+	struct fuse_conn *conn;
+	unsigned long value;
+	int err = fuse_parse_ulong(text, &value);
+
+	(void)ctx;
+	(void)len;
+	if (err || value > 1)
+		return -EINVAL;
+	conn = conn_of(key);
+	if (conn)
+		fuse_conn_set_keep(conn, value == 1);
+	fuse_conn_put(conn);
+	return 0;
+}
+
 static const struct pseudo_entry conn_files[] = {
 	{.name = "waiting", .mode = S_IFREG | 0400, .show = show_waiting, .no_seek = true},
 	{.name = "abort", .mode = S_IFREG | 0200, .store = store_abort, .no_seek = true},
@@ -146,6 +180,12 @@ static const struct pseudo_entry conn_files[] = {
 	 .mode = S_IFREG | 0600,
 	 .show = show_threshold,
 	 .store = store_threshold,
+	 .no_seek = true,
+	 .write_once = true},
+	{.name = "keep",
+	 .mode = S_IFREG | 0600,
+	 .show = show_keep,
+	 .store = store_keep,
 	 .no_seek = true,
 	 .write_once = true},
 	{.name = NULL},

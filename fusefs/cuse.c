@@ -341,7 +341,7 @@ static const struct fuse_conn_ops cuse_conn_ops = {
 	.notify = cuse_notify,
 	.pin = cuse_pin,
 	.unpin = cuse_unpin,
-	.aborted = cuse_aborted,
+	.poll_again = cuse_aborted,
 };
 
 /* --- /dev/cuse ---------------------------------------------------------------------------- */

@@ -57,15 +57,18 @@ void fuse_dir_changed(struct inode *dir)
 }
 
 static int send_lookup(const struct op_ctx *ctx, struct inode *dir, const char *name,
-		       struct fuse_entry_out *ret_out)
+		       struct fuse_entry_out *ret_out, unsigned *ret_incarnation)
 {
 	struct fuse_args args;
+	int err;
 
 	memset(ret_out, 0, sizeof(*ret_out));
 	fuse_args_init(&args, FUSE_LOOKUP, dir);
 	fuse_args_name(&args, name);
 	fuse_args_out(&args, ret_out, sizeof(*ret_out));
-	return (int)fuse_send(ctx, dir, &args);
+	err = (int)fuse_send(ctx, dir, &args);
+	*ret_incarnation = args.incarnation;
+	return err;
 }
 
 /* 1 = the same object, refreshed; 0 = look it up afresh; -ENOMEM, -EINTR. F04-F06. */
@@ -75,18 +78,19 @@ static int revalidate_positive(const struct op_ctx *ctx, struct inode *dir, stru
 	uint64_t epoch = current_epoch(dir), version = fuse_attr_version(dir);
 	struct fuse_entry_out out;
 	char *name = dentry_name(dentry);
+	unsigned incarnation;
 	int err;
 
 	if (!name)
 		return -ENOMEM;
-	err = send_lookup(ctx, dir, name, &out);
+	err = send_lookup(ctx, dir, name, &out, &incarnation);
 	free(name);
 	if (err == -ENOMEM || err == -EINTR)
 		return err;
 	if (err || out.nodeid == 0)
 		return 0;
-	if (out.nodeid != fuse_i(inode)->nodeid) {
-		fuse_forget_one(dir->sb, out.nodeid); /* F05 */
+	if (out.nodeid != fuse_nodeid(inode) || incarnation != fuse_i(inode)->incarnation) {
+		fuse_forget_one(dir->sb, out.nodeid, incarnation); /* F05 */
 		return 0;
 	}
 	fuse_count_lookup(inode);
@@ -102,9 +106,13 @@ static int fuse_revalidate(const struct op_ctx *ctx, struct dentry *dir, struct 
 {
 	struct inode *inode = __atomic_load_n(&dentry->inode, __ATOMIC_ACQUIRE);
 	int64_t expiry = (int64_t)__atomic_load_n(&dentry->fs_time_ns, __ATOMIC_RELAXED);
+	int err;
 
 	if (inode && fuse_is_bad(inode))
 		return 0;
+	err = inode ? fuse_inode_revive(ctx, inode) : 0;
+	if (err)
+		return err == -ENOMEM || err == -EINTR ? err : 0;
 	if (__atomic_load_n(&dentry->fs_epoch, __ATOMIC_RELAXED) < current_epoch(dir->inode))
 		return 0; /* F08 */
 	if (clock_monotonic_ns() > expiry ||
@@ -132,8 +140,8 @@ static void dir_unlock(struct inode *dir, bool locked)
 }
 
 /* The inode of an entry reply, or NULL for a negative one. Checks of section 9, LOOKUP. */
-static int inode_of_entry(struct inode *dir, struct fuse_entry_out *out, uint64_t version,
-			  uint64_t evicted, struct inode **ret_inode)
+static int inode_of_entry(struct inode *dir, struct fuse_entry_out *out, unsigned incarnation,
+			  uint64_t version, uint64_t evicted, struct inode **ret_inode)
 {
 	int err;
 
@@ -144,8 +152,8 @@ static int inode_of_entry(struct inode *dir, struct fuse_entry_out *out, uint64_
 		return -EIO;
 	if (out->nodeid == FUSE_ROOT_ID)
 		out->generation = 0;
-	err = fuse_iget(dir->sb, out->nodeid, out->generation, &out->attr, attr_expiry(out),
-			version, evicted, ret_inode);
+	err = fuse_iget(dir->sb, out->nodeid, out->generation, incarnation, &out->attr,
+			attr_expiry(out), version, evicted, ret_inode);
 	if (!err && out->nodeid == FUSE_ROOT_ID) {
 		inode_put(*ret_inode);
 		*ret_inode = NULL;
@@ -163,13 +171,14 @@ static int do_lookup(const struct op_ctx *ctx, struct inode *dir, struct dentry 
 	struct fuse_entry_out out;
 	struct inode *inode = NULL;
 	int64_t expiry = 0;
-	int err = send_lookup(ctx, dir, dentry->name, &out);
+	unsigned incarnation;
+	int err = send_lookup(ctx, dir, dentry->name, &out, &incarnation);
 
 	if (err && err != -ENOENT)
 		return err;
 	if (!err) {
 		expiry = entry_expiry(&out);
-		err = inode_of_entry(dir, &out, version, evicted, &inode);
+		err = inode_of_entry(dir, &out, incarnation, version, evicted, &inode);
 		if (err)
 			return err;
 	}
@@ -226,15 +235,15 @@ static bool new_entry_ok(const struct fuse_entry_out *out, uint32_t type)
 
 /* Binds the dentry to what was made. */
 static int add_new_entry(struct inode *dir, struct dentry *dentry, struct fuse_entry_out *out,
-			 uint64_t epoch)
+			 unsigned incarnation, uint64_t epoch)
 {
 	struct dentry *alias = NULL;
 	struct inode *inode;
-	int err = fuse_iget(dir->sb, out->nodeid, out->generation, &out->attr, attr_expiry(out), 0,
-			    atomic_load(&fuse_of(dir)->evict_count), &inode);
+	int err = fuse_iget(dir->sb, out->nodeid, out->generation, incarnation, &out->attr,
+			    attr_expiry(out), 0, atomic_load(&fuse_of(dir)->evict_count), &inode);
 
 	if (err) {
-		fuse_forget_one(dir->sb, out->nodeid);
+		fuse_forget_one(dir->sb, out->nodeid, incarnation);
 		return err;
 	}
 	fuse_entry_set(dentry, entry_expiry(out), epoch);
@@ -266,7 +275,7 @@ static int create_entry(const struct op_ctx *ctx, struct fuse_args *args, struct
 		return err;
 	if (!new_entry_ok(&out, type))
 		return -EIO;
-	err = add_new_entry(dir, dentry, &out, epoch);
+	err = add_new_entry(dir, dentry, &out, args->incarnation, epoch);
 	fuse_dir_changed(dir);
 	return err;
 }
@@ -329,12 +338,12 @@ static int fuse_link(const struct op_ctx *ctx, struct dentry *old, struct inode 
 		     struct dentry *dentry)
 {
 	struct inode *inode = old->inode;
-	struct fuse_link_in in = {fuse_i(inode)->nodeid};
+	struct fuse_link_in in = {fuse_nodeid(inode)};
 	struct fuse_args args;
 	int err;
 
 	fuse_args_init(&args, FUSE_LINK, dir);
-	fuse_args_pin(&args, inode);
+	fuse_args_pin(&args, inode, &in.oldnodeid);
 	fuse_args_in(&args, &in, sizeof(in));
 	fuse_args_name(&args, dentry->name);
 	err = create_entry(ctx, &args, dir, dentry, inode->mode & S_IFMT);
@@ -348,6 +357,8 @@ static int fuse_link(const struct op_ctx *ctx, struct dentry *old, struct inode 
 struct create_reply {
 	struct fuse_entry_out entry;
 	struct fuse_open_out open;
+	uint32_t flags;	      /* O_* that were sent */
+	unsigned incarnation; /* of the daemon that answered */
 };
 
 /* Sends CREATE or TMPFILE. ff is filled in on success. */
@@ -377,6 +388,8 @@ static int send_create(const struct op_ctx *ctx, uint32_t opcode, struct inode *
 	err = (int)fuse_send(ctx, dir, &args);
 	if (err)
 		return err;
+	ret_reply->flags = in.flags;
+	ret_reply->incarnation = args.incarnation;
 	return new_entry_ok(&ret_reply->entry, S_IFREG) ? 0 : -EIO; /* F53 */
 }
 
@@ -393,13 +406,16 @@ static int create_and_open(const struct op_ctx *ctx, uint32_t opcode, struct ino
 		entry_invalidate(dentry);
 	if (err)
 		return err;
-	err = add_new_entry(dir, dentry, &reply.entry, epoch);
+	err = add_new_entry(dir, dentry, &reply.entry, reply.incarnation, epoch);
 	if (err)
 		return err; /* the daemon's open file leaks, as in Linux for want of memory */
 	ff = fuse_file_new(dentry->inode, false);
 	if (!ff)
 		return -ENOMEM;
 	ff->fh = reply.open.fh;
+	ff->nodeid = reply.entry.nodeid;
+	ff->incarnation = reply.incarnation;
+	ff->reopen_flags = reply.flags & ~(uint32_t)(O_CREAT | O_EXCL | O_TRUNC);
 	ff->open_flags = reply.open.open_flags;
 	ff->backing_id = reply.open.backing_id;
 	ff->opened = true;
@@ -429,13 +445,13 @@ static int fuse_atomic_open(const struct op_ctx *ctx, struct inode *dir, struct 
 		if (alias)
 			return -ESTALE; /* a directory, now under this name: walk again */
 		if (d_is_positive(dentry))
-			return -EOPNOTSUPP; /* the VFS opens what exists */
+			return -ENOTATOMIC; /* the VFS opens what exists */
 	}
 	if (!(atomic_load(&file->flags) & O_CREAT))
-		return -EOPNOTSUPP;
+		return -ENOTATOMIC;
 	err = create_and_open(ctx, FUSE_CREATE, dir, dentry, file, mode);
 	if (err == -ENOSYS)
-		return -EOPNOTSUPP;
+		return -ENOTATOMIC;
 	if (!err)
 		*ret_created = true;
 	return err;
@@ -474,7 +490,7 @@ static int remove_entry(const struct op_ctx *ctx, uint32_t opcode, struct inode 
 	if (fuse_is_bad(dir))
 		return -EIO;
 	fuse_args_init(&args, opcode, dir);
-	fuse_args_pin(&args, dentry->inode);
+	fuse_args_pin(&args, dentry->inode, NULL);
 	fuse_args_name(&args, dentry->name);
 	err = (int)fuse_send(ctx, dir, &args);
 	if (err == 0) {
@@ -499,15 +515,15 @@ static int fuse_rmdir(const struct op_ctx *ctx, struct inode *dir, struct dentry
 static int send_rename(const struct op_ctx *ctx, struct inode *old_dir, struct dentry *old_dentry,
 		       struct inode *new_dir, struct dentry *new_dentry, unsigned flags)
 {
-	struct fuse_rename2_in in2 = {fuse_i(new_dir)->nodeid, flags, 0};
-	struct fuse_rename_in in = {fuse_i(new_dir)->nodeid};
+	struct fuse_rename2_in in2 = {fuse_nodeid(new_dir), flags, 0};
+	struct fuse_rename_in in = {fuse_nodeid(new_dir)};
 	struct fuse_args args;
 
 	if (flags && fuse_conn_of(old_dir)->minor < 23)
 		return -EINVAL;
 	fuse_args_init(&args, flags ? FUSE_RENAME2 : FUSE_RENAME, old_dir);
-	fuse_args_pin(&args, new_dir);
-	fuse_args_pin(&args, old_dentry->inode);
+	fuse_args_pin(&args, new_dir, flags ? &in2.newdir : &in.newdir);
+	fuse_args_pin(&args, old_dentry->inode, NULL);
 	if (flags)
 		fuse_args_in(&args, &in2, sizeof(in2));
 	else

@@ -227,7 +227,7 @@ static void cut_back(const struct op_ctx *ctx, struct file *file, int64_t size)
 
 	in.size = (uint64_t)size;
 	fuse_args_init(&args, FUSE_SETATTR, ff->inode);
-	fuse_args_pin_file(&args, ff);
+	fuse_args_pin_file(&args, ff, &in.fh);
 	fuse_args_in(&args, &in, sizeof(in));
 	fuse_args_out(&args, &out, sizeof(out));
 	(void)fuse_send(ctx, ff->inode, &args);

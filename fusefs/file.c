@@ -26,7 +26,7 @@ struct fuse_file *fuse_file_new(struct inode *inode, bool is_dir)
 	ref_init(&ff->ref);
 	ff->inode = inode_get(inode);
 	superblock_get(inode->sb); /* RELEASE may outlive the mount */
-	ff->nodeid = fuse_i(inode)->nodeid;
+	ff->nodeid = fuse_nodeid(inode);
 	ff->kh = atomic_fetch_add(&fuse_of(inode)->next_kh, 1) + 1;
 	ff->is_dir = is_dir;
 	waitq_init(&ff->poll_wait);
@@ -64,6 +64,7 @@ static void send_release(struct fuse_file *ff)
 	ff->args.opcode = ff->is_dir ? FUSE_RELEASEDIR : FUSE_RELEASE;
 	ff->args.nodeid = ff->nodeid;
 	ff->args.nocreds = ff->args.force = true; /* H04 */
+	ff->args.incarnation = ff->incarnation;
 	ff->args.done = release_done;
 	ff->args.owner = ff;
 	ff->release.fh = ff->fh;
@@ -130,6 +131,9 @@ static int send_open(const struct op_ctx *ctx, struct file *file, struct fuse_fi
 	fuse_args_in(&args, &in, sizeof(in));
 	fuse_args_out(&args, &out, sizeof(out));
 	err = fuse_send(ctx, ff->inode, &args);
+	ff->nodeid = args.nodeid;
+	ff->incarnation = args.incarnation;
+	ff->reopen_flags = in.flags & ~(uint32_t)O_TRUNC;
 	if (err == -ENOSYS) { /* sticky: the daemon keeps no state for open files */
 		ff->open_flags = FOPEN_KEEP_CACHE | (ff->is_dir ? FOPEN_CACHE_DIR : 0);
 		return 0;
@@ -246,7 +250,7 @@ static int fuse_flush(const struct op_ctx *ctx, struct file *file)
 		return 0;
 	in.lock_owner = fuse_lock_owner(fuse_of(ff->inode), ctx->files);
 	fuse_args_init(&args, FUSE_FLUSH, ff->inode);
-	fuse_args_pin_file(&args, ff);
+	fuse_args_pin_file(&args, ff, &in.fh);
 	args.force = true; /* D84 */
 	fuse_args_in(&args, &in, sizeof(in));
 	return (int)fuse_send(ctx, ff->inode, &args);
@@ -272,7 +276,7 @@ int fuse_file_fsync(const struct op_ctx *ctx, struct file *file, int64_t start, 
 		return err;
 	in.fsync_flags = datasync ? FUSE_FSYNC_FDATASYNC : 0;
 	fuse_args_init(&args, ff->is_dir ? FUSE_FSYNCDIR : FUSE_FSYNC, ff->inode);
-	fuse_args_pin_file(&args, ff);
+	fuse_args_pin_file(&args, ff, &in.fh);
 	fuse_args_in(&args, &in, sizeof(in));
 	return (int)fuse_send(ctx, ff->inode, &args);
 }
@@ -290,7 +294,7 @@ int64_t fuse_seek_request(const struct op_ctx *ctx, struct fuse_file *ff, int64_
 	in.offset = (uint64_t)offset;
 	in.whence = (uint32_t)whence;
 	fuse_args_init(&args, FUSE_LSEEK, ff->inode);
-	fuse_args_pin_file(&args, ff);
+	fuse_args_pin_file(&args, ff, &in.fh);
 	fuse_args_in(&args, &in, sizeof(in));
 	fuse_args_out(&args, &out, sizeof(out));
 	err = fuse_send(ctx, ff->inode, &args);
@@ -367,7 +371,7 @@ static int do_fallocate(const struct op_ctx *ctx, struct file *file, int mode, i
 	in.length = (uint64_t)len;
 	in.mode = (uint32_t)mode;
 	fuse_args_init(&args, FUSE_FALLOCATE, ff->inode);
-	fuse_args_pin_file(&args, ff);
+	fuse_args_pin_file(&args, ff, &in.fh);
 	fuse_args_in(&args, &in, sizeof(in));
 	err = fuse_send(ctx, ff->inode, &args);
 	if (err < 0)
@@ -405,7 +409,7 @@ int fuse_fallocate(const struct op_ctx *ctx, struct file *file, int mode, int64_
 
 /* With op 53, or for older daemons op 47, whose reply counts in 32 bits. */
 static ssize_t send_copy(const struct op_ctx *ctx, uint32_t opcode, struct fuse_file *in_ff,
-			 struct fuse_file *out_ff, const struct fuse_copy_file_range_in *in,
+			 struct fuse_file *out_ff, struct fuse_copy_file_range_in *in,
 			 uint64_t *ret_copied)
 {
 	union {
@@ -417,9 +421,9 @@ static ssize_t send_copy(const struct op_ctx *ctx, uint32_t opcode, struct fuse_
 
 	memset(&out, 0, sizeof(out));
 	fuse_args_init(&args, opcode, in_ff->inode);
-	fuse_args_pin(&args, out_ff->inode);
-	fuse_args_pin_file(&args, in_ff);
-	fuse_args_pin_file(&args, out_ff);
+	fuse_args_pin(&args, out_ff->inode, &in->nodeid_out);
+	fuse_args_pin_file(&args, in_ff, &in->fh_in);
+	fuse_args_pin_file(&args, out_ff, &in->fh_out);
 	fuse_args_in(&args, in, sizeof(*in));
 	fuse_args_out(&args, &out, sizeof(out.big));
 	err = fuse_send(ctx, in_ff->inode, &args);

@@ -43,14 +43,17 @@ struct fuse_super {
 	atomic_ullong epoch;	    /* F08 */
 	atomic_ullong next_kh;	    /* names open files in POLL */
 	uint32_t owner_key[4];	    /* scrambles lock owners; constant */
+	struct sleep_mutex revive_lock; /* innermost of the sleeping locks; see takeover.c */
 	struct fb_mutex poll_lock;  /* RANK_FS: guards polled */
 	struct list_node polled;    /* fuse_file.poll_node */
 };
 
 struct fuse_inode {
 	struct inode inode;
-	uint64_t nodeid;     /* constant */
-	uint64_t generation; /* constant */
+	/* Change only with the daemon (takeover.c), under fs->revive_lock. */
+	uint64_t nodeid; /* fuse_nodeid() */
+	uint64_t generation;
+	atomic_uint incarnation; /* of the daemon who calls it so */
 	/* Guarded by inode.attr_lock: */
 	uint64_t nlookup;	/* references that the daemon counts for us */
 	int64_t attr_expiry_ns; /* monotonic; attributes are fresh up to and including it */
@@ -97,7 +100,10 @@ struct fuse_readahead {
 struct fuse_file {
 	struct ref ref;	     /* holders: the struct file; each orphaned request on it */
 	struct inode *inode; /* counted; constant */
-	uint64_t nodeid, fh, kh;
+	uint64_t nodeid, fh; /* change only with the daemon (takeover.c) */
+	atomic_uint incarnation; /* of the daemon who calls it so */
+	uint64_t kh;
+	uint32_t reopen_flags; /* O_*, for the next daemon */
 	uint32_t open_flags; /* FOPEN_* */
 	int32_t backing_id;  /* as the daemon named it */
 	struct fuse_backing *backing; /* FOPEN_PASSTHROUGH: counted, as its file; constant */
@@ -134,6 +140,10 @@ static inline struct fuse_conn *fuse_conn_of(const struct inode *inode)
 {
 	return fuse_of(inode)->conn;
 }
+static inline uint64_t fuse_nodeid(const struct inode *inode)
+{
+	return __atomic_load_n(&fuse_i(inode)->nodeid, __ATOMIC_RELAXED);
+}
 /* F27, F90: size, mtime and ctime are ours, and the daemon gets data later. */
 static inline bool fuse_is_writeback(const struct inode *inode)
 {
@@ -165,9 +175,25 @@ struct fuse_create_ext {
 void fuse_args_create_ext(struct fuse_args *args, const struct op_ctx *ctx, struct inode *dir,
 			  struct fuse_create_ext *ext);
 /* Also holds `inode` / `ff` for as long as the daemon works on the request. */
-void fuse_args_pin(struct fuse_args *args, const struct inode *inode);
-void fuse_args_pin_file(struct fuse_args *args, struct fuse_file *ff);
+/* Where its nodeid, handle stand in the arguments: a new daemon has others. NULL: nowhere. */
+void fuse_args_pin(struct fuse_args *args, const struct inode *inode, uint64_t *nodeid_at);
+void fuse_args_pin_file(struct fuse_args *args, struct fuse_file *ff, uint64_t *fh_at);
+
+/* --- takeover.c: a kept connection's next daemon ------------------------------------------ */
+
+/* fuse_conn_call(), for as many daemons as it takes; args pin what they are about. */
 ssize_t fuse_send(const struct op_ctx *ctx, const struct inode *inode, struct fuse_args *args);
+/*
+ * The daemon knows the inode: it is looked up by its path, if it has been known to a dead one
+ * only. 0; -ESTALE: it is not there any more; other errors of a LOOKUP. May sleep for the daemon.
+ */
+int fuse_inode_revive(const struct op_ctx *ctx, struct inode *inode);
+/* No daemon is there: the root of the mount answers from memory, or nobody could mount there. */
+static inline bool fuse_is_vacant_root(const struct inode *inode)
+{
+	return fuse_i(inode)->nodeid == FUSE_ROOT_ID &&
+	       atomic_load_explicit(&fuse_conn_of(inode)->vacant, memory_order_relaxed);
+}
 
 /* --- inode.c ------------------------------------------------------------------------------ */
 
@@ -175,13 +201,17 @@ ssize_t fuse_send(const struct op_ctx *ctx, const struct inode *inode, struct fu
 int64_t fuse_expiry_ns(uint64_t seconds, uint32_t nsec);
 bool fuse_attr_valid(const struct fuse_attr *attr);
 /*
- * The inode of a nodeid, made if it is new; counts one lookup. version: sampled from
- * fs->attr_version before the request, 0 = always apply; evicted: from evict_count.
- * 0 or -ENOMEM; returns a reference.
+ * The inode of a nodeid, made if it is new; counts one lookup. incarnation: of the daemon that
+ * calls it so; version: sampled from fs->attr_version before the request, 0 = always apply;
+ * evicted: from evict_count. 0 or -ENOMEM; returns a reference.
  */
-int fuse_iget(struct superblock *sb, uint64_t nodeid, uint64_t generation,
+int fuse_iget(struct superblock *sb, uint64_t nodeid, uint64_t generation, unsigned incarnation,
 	      const struct fuse_attr *attr, int64_t expiry_ns, uint64_t version, uint64_t evicted,
 	      struct inode **ret_inode);
+/* The inode that the daemon calls so, with a reference, or NULL. */
+struct inode *fuse_find_inode(struct superblock *sb, uint64_t nodeid);
+/* It has a new name at a new daemon, who counts one lookup. fs->revive_lock held. */
+void fuse_inode_rebind(struct inode *inode, const struct fuse_entry_out *out, unsigned incarnation);
 /* F23, F26: takes the attributes over unless they are older than what we know. */
 void fuse_change_attributes(struct inode *inode, const struct fuse_attr *attr, int64_t expiry_ns,
 			    uint64_t version);
@@ -189,7 +219,7 @@ bool fuse_stale_inode(const struct inode *inode, uint64_t generation, const stru
 void fuse_make_bad(struct inode *inode);
 void fuse_count_lookup(struct inode *inode);
 /* FORGET of one lookup that we do not keep. */
-void fuse_forget_one(struct superblock *sb, uint64_t nodeid);
+void fuse_forget_one(struct superblock *sb, uint64_t nodeid, unsigned incarnation);
 void fuse_stale(struct inode *inode, uint32_t statx_mask); /* ask again before showing these */
 /* An operation of ours changed it: replies that were under way are out of date. */
 void fuse_bump_version(struct inode *inode);

@@ -51,7 +51,7 @@ bool fuse_stale_inode(const struct inode *inode, uint64_t generation, const stru
 void fuse_make_bad(struct inode *inode)
 {
 	__atomic_store_n(&inode->bad, true, __ATOMIC_RELAXED);
-	if (fuse_i(inode)->nodeid != FUSE_ROOT_ID)
+	if (fuse_nodeid(inode) != FUSE_ROOT_ID)
 		inode_unhash(inode);
 }
 
@@ -194,7 +194,7 @@ void fuse_count_lookup(struct inode *inode)
 	fb_mutex_unlock(&inode->attr_lock);
 }
 
-void fuse_forget_one(struct superblock *sb, uint64_t nodeid)
+void fuse_forget_one(struct superblock *sb, uint64_t nodeid, unsigned incarnation)
 {
 	struct fuse_forget *forget;
 
@@ -202,7 +202,7 @@ void fuse_forget_one(struct superblock *sb, uint64_t nodeid)
 		return;
 	forget = malloc(sizeof(*forget));
 	if (forget)
-		fuse_conn_forget(fuse_sb(sb)->conn, forget, nodeid, 1);
+		fuse_conn_forget(fuse_sb(sb)->conn, forget, nodeid, 1, incarnation);
 }
 
 static void set_methods(struct inode *inode)
@@ -225,7 +225,8 @@ static void set_methods(struct inode *inode)
 }
 
 static struct inode *inode_new(struct superblock *sb, uint64_t nodeid, uint64_t generation,
-			       const struct fuse_attr *attr, int64_t expiry_ns)
+			       unsigned incarnation, const struct fuse_attr *attr,
+			       int64_t expiry_ns)
 {
 	struct fuse_inode *fi = calloc(1, sizeof(*fi));
 	struct inode *inode;
@@ -241,6 +242,7 @@ static struct inode *inode_new(struct superblock *sb, uint64_t nodeid, uint64_t 
 	inode_init(inode, sb, attr->mode, attr->uid, attr->gid);
 	fi->nodeid = nodeid;
 	fi->generation = generation;
+	atomic_init(&fi->incarnation, incarnation);
 	sleep_mutex_init(&fi->dir_mutex);
 	fuse_cache_init(&fi->cache);
 	waitq_init(&fi->written);
@@ -258,36 +260,105 @@ static struct inode *inode_new(struct superblock *sb, uint64_t nodeid, uint64_t 
 	return inode;
 }
 
-int fuse_iget(struct superblock *sb, uint64_t nodeid, uint64_t generation,
+struct inode *fuse_find_inode(struct superblock *sb, uint64_t nodeid)
+{
+	struct inode *inode = inode_lookup(sb, nodeid);
+
+	if (inode && nodeid != FUSE_ROOT_ID &&
+	    atomic_load(&fuse_i(inode)->incarnation) != fuse_sb(sb)->conn->incarnation) {
+		inode_put(inode); /* a dead daemon called it so */
+		return NULL;
+	}
+	return inode;
+}
+
+/*
+ * Enters the inode under its nodeid, which may stand for another one at a daemon that is dead.
+ * -EEXIST: the daemon has called another inode so already.
+ */
+static int hash_inode(struct inode *inode, uint64_t nodeid, unsigned incarnation)
+{
+	struct inode *old;
+	int err;
+
+	while ((err = inode_hash(inode, nodeid)) == -EEXIST) {
+		old = inode_lookup(inode->sb, nodeid);
+		if (old && atomic_load(&fuse_i(old)->incarnation) == incarnation) {
+			inode_put(old);
+			return err;
+		}
+		if (old)
+			inode_unhash(old);
+		inode_put(old);
+	}
+	return err;
+}
+
+void fuse_inode_rebind(struct inode *inode, const struct fuse_entry_out *out, unsigned incarnation)
+{
+	struct fuse_inode *fi = fuse_i(inode);
+
+	inode_unhash(inode);
+	fb_mutex_lock(&inode->attr_lock);
+	__atomic_store_n(&fi->nodeid, out->nodeid, __ATOMIC_RELAXED);
+	fi->generation = out->generation;
+	fi->nlookup = 1;
+	fb_mutex_unlock(&inode->attr_lock);
+	atomic_store(&fi->incarnation, incarnation);
+	/*
+	 * Another link to it may have been walked before. Two inodes then stand for one file until
+	 * this one is closed: better than an error for those who have it open.
+	 */
+	(void)hash_inode(inode, out->nodeid, incarnation);
+}
+
+/* The cached inode that the daemon means, or NULL. Those that are not it any more are bad. */
+static struct inode *find_same(struct superblock *sb, uint64_t nodeid, uint64_t generation,
+			       unsigned incarnation, const struct fuse_attr *attr)
+{
+	struct inode *inode;
+
+	while ((inode = inode_lookup(sb, nodeid))) {
+		bool known = nodeid == FUSE_ROOT_ID ||
+			     atomic_load(&fuse_i(inode)->incarnation) == incarnation;
+
+		if (known && !fuse_stale_inode(inode, generation, attr) && !fuse_is_bad(inode))
+			return inode;
+		if (known)
+			fuse_make_bad(inode); /* F10: it stands for another object now */
+		if (nodeid == FUSE_ROOT_ID)
+			return inode;
+		inode_unhash(inode);
+		inode_put(inode);
+	}
+	return NULL;
+}
+
+int fuse_iget(struct superblock *sb, uint64_t nodeid, uint64_t generation, unsigned incarnation,
 	      const struct fuse_attr *attr, int64_t expiry_ns, uint64_t version, uint64_t evicted,
 	      struct inode **ret_inode)
 {
+	/* What a daemon said that has died meanwhile is true, but the number says nothing. */
+	bool alive = incarnation == fuse_sb(sb)->conn->incarnation;
 	struct inode *inode;
 	int err;
 
 	for (;;) {
-		inode = inode_lookup(sb, nodeid);
-		if (inode && !fuse_stale_inode(inode, generation, attr) && !fuse_is_bad(inode)) {
+		inode = alive ? find_same(sb, nodeid, generation, incarnation, attr) : NULL;
+		if (inode) {
+			if (fuse_is_bad(inode))
+				break;
 			fuse_count_lookup(inode);
 			fuse_change_attributes(inode, attr, expiry_ns, version);
 			break;
 		}
-		if (inode) { /* F10: the number stands for another object now */
-			bool root = nodeid == FUSE_ROOT_ID;
-
-			fuse_make_bad(inode);
-			if (root)
-				break;
-			inode_put(inode);
-			continue;
-		}
 		/* F24: an eviction may mean that these attributes are older than a change. */
 		if (evicted != atomic_load(&fuse_sb(sb)->evict_count))
 			expiry_ns = 0;
-		inode = inode_new(sb, nodeid, generation, attr, expiry_ns);
+		inode = inode_new(sb, nodeid, generation, incarnation, attr, expiry_ns);
 		if (!inode)
 			return -ENOMEM;
-		err = inode_hash(inode, nodeid);
+		err = alive ? inode_hash(inode, nodeid) : 0;
 		if (err == 0) {
 			fuse_count_lookup(inode);
 			break;
@@ -310,7 +381,8 @@ void fuse_evict_inode(struct inode *inode)
 	if (inode->nlink > 0)
 		atomic_fetch_add(&fs->evict_count, 1);
 	if (fi->nlookup > 0) {
-		fuse_conn_forget(fs->conn, fi->forget, fi->nodeid, fi->nlookup);
+		fuse_conn_forget(fs->conn, fi->forget, fi->nodeid, fi->nlookup,
+				 atomic_load(&fi->incarnation));
 		fi->forget = NULL;
 	}
 }

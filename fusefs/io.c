@@ -58,7 +58,7 @@ void fuse_read_args(struct file *file, struct fuse_args *args, struct fuse_read_
 	*in = (struct fuse_read_in){.fh = ff->fh, .offset = (uint64_t)pos, .size = (uint32_t)len};
 	in->flags = io_flags(file);
 	fuse_args_init(args, FUSE_READ, ff->inode);
-	fuse_args_pin_file(args, ff);
+	fuse_args_pin_file(args, ff, &in->fh);
 	fuse_args_in(args, in, sizeof(*in));
 	fuse_args_out(args, buf, len);
 }
@@ -309,7 +309,7 @@ void fuse_write_args(const struct op_ctx *ctx, struct file *file, struct fuse_ar
 		in->write_flags |= FUSE_WRITE_KILL_SUIDGID;
 	}
 	fuse_args_init(args, FUSE_WRITE, ff->inode);
-	fuse_args_pin_file(args, ff);
+	fuse_args_pin_file(args, ff, &in->fh);
 	fuse_args_in(args, in, sizeof(*in));
 	fuse_args_in(args, buf, len);
 	fuse_args_out(args, out, sizeof(*out));

@@ -9,13 +9,13 @@
 #include "vfs/ioctl.h"
 
 static ssize_t send_ioctl(const struct op_ctx *ctx, struct file *file,
-			  const struct fuse_ioctl_in *in, char *data, struct fuse_ioctl_out *out)
+			  struct fuse_ioctl_in *in, char *data, struct fuse_ioctl_out *out)
 {
 	struct fuse_file *ff = file->private;
 	struct fuse_args args;
 
 	fuse_args_init(&args, FUSE_IOCTL, ff->inode);
-	fuse_args_pin_file(&args, ff);
+	fuse_args_pin_file(&args, ff, &in->fh);
 	fuse_args_in(&args, in, sizeof(*in));
 	if (in->in_size)
 		fuse_args_in(&args, data, in->in_size);

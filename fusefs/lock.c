@@ -22,12 +22,12 @@ static int send_lock(const struct op_ctx *ctx, struct fuse_file *ff, uint32_t op
 
 	in->fh = ff->fh;
 	fuse_args_init(&args, opcode, ff->inode);
-	fuse_args_pin_file(&args, ff);
+	fuse_args_pin_file(&args, ff, &in->fh);
 	fuse_args_in(&args, in, sizeof(*in));
 	if (out)
 		fuse_args_out(&args, out, sizeof(*out));
 	err = fuse_send(ctx, ff->inode, &args);
-	return err == -EINTR && opcode == FUSE_SETLKW ? -ERESTARTSYS : (int)err; /* D83 */
+	return err == -EINTR && opcode != FUSE_GETLK ? -ERESTARTSYS : (int)err; /* D83 */
 }
 
 /* F114 */

@@ -87,7 +87,7 @@ static void send_back(const struct op_ctx *ctx, struct write_back *wb, size_t le
 	wb->in.size = (uint32_t)len;
 	wb->out.size = 0;
 	fuse_args_init(&wb->args, FUSE_WRITE, inode);
-	fuse_args_pin_file(&wb->args, wb->ff);
+	fuse_args_pin_file(&wb->args, wb->ff, &wb->in.fh);
 	wb->args.nocreds = wb->args.force = true;
 	fuse_args_in(&wb->args, &wb->in, sizeof(wb->in));
 	fuse_args_in(&wb->args, wb->buf, len);
@@ -208,7 +208,7 @@ static int write_times(const struct op_ctx *ctx, struct inode *inode)
 	if (ff) {
 		in.valid |= FATTR_FH;
 		in.fh = ff->fh;
-		fuse_args_pin_file(&args, ff);
+		fuse_args_pin_file(&args, ff, &in.fh);
 	}
 	fb_mutex_lock(&inode->attr_lock);
 	in.mtime = (uint64_t)inode->mtime.tv_sec;

@@ -40,7 +40,7 @@ static void fusefs_initialized(struct fuse_conn *conn)
 	superblock_put(sb);
 }
 
-static void fusefs_aborted(struct fuse_conn *conn)
+static void fusefs_poll_again(struct fuse_conn *conn)
 {
 	struct superblock *sb = conn_super(conn);
 
@@ -48,6 +48,15 @@ static void fusefs_aborted(struct fuse_conn *conn)
 		return;
 	fuse_poll_wake(fuse_sb(sb), 0, true); /* F154 */
 	superblock_put(sb);
+}
+
+static bool fusefs_can_wait(struct fuse_conn *conn)
+{
+	struct superblock *sb = conn_super(conn);
+	bool mounted = sb && atomic_load(&sb->nr_mounted) > 0;
+
+	superblock_put(sb);
+	return mounted;
 }
 
 static void fusefs_pin(struct fuse_conn *conn, struct fuse_args *args)
@@ -109,7 +118,7 @@ static int notify_inval_inode(struct message *msg)
 
 	if (err)
 		return err;
-	inode = inode_lookup(msg->sb, out.ino);
+	inode = fuse_find_inode(msg->sb, out.ino);
 	if (!inode)
 		return -ENOENT;
 	fuse_bump_version(inode);
@@ -153,7 +162,7 @@ static int delete_child(struct dentry *dentry, uint64_t child)
 {
 	struct inode *inode = dentry->inode;
 
-	if (fuse_i(inode)->nodeid != child)
+	if (fuse_nodeid(inode) != child)
 		return -ENOENT;
 	if (dentry_test(dentry, DENTRY_MOUNTED))
 		return -EBUSY;
@@ -203,7 +212,7 @@ static int invalidate_in(struct inode *dir, const char *name, uint32_t flags, ui
 static int invalidate_entry(struct message *msg, uint64_t parent, const char *name, uint32_t flags,
 			    uint64_t child)
 {
-	struct inode *dir = inode_lookup(msg->sb, parent);
+	struct inode *dir = fuse_find_inode(msg->sb, parent);
 	int err;
 
 	if (!dir)
@@ -267,7 +276,7 @@ static int store_bytes(struct message *msg, struct inode *inode, int64_t pos, si
 /* A file that is cached and regular, with a reference. */
 static int cached_file(struct superblock *sb, uint64_t nodeid, struct inode **ret_inode)
 {
-	struct inode *inode = inode_lookup(sb, nodeid);
+	struct inode *inode = fuse_find_inode(sb, nodeid);
 
 	if (!inode)
 		return -ENOENT;
@@ -365,6 +374,7 @@ static int send_retrieve(struct superblock *sb, struct inode *inode,
 	fuse_args_init(&ret->args, FUSE_NOTIFY_REPLY, inode);
 	memset(ret->args.pins, 0, sizeof(ret->args.pins));
 	ret->args.unique = out->notify_unique;
+	ret->args.incarnation = conn->incarnation;
 	ret->args.nocreds = ret->args.force = true;
 	ret->args.done = retrieve_done;
 	ret->args.owner = ret;
@@ -413,7 +423,7 @@ static int notify_prune(struct message *msg)
 
 		err = take(msg, &nodeid, sizeof(nodeid), false);
 		if (!err)
-			inode = inode_lookup(msg->sb, nodeid);
+			inode = fuse_find_inode(msg->sb, nodeid);
 		if (inode)
 			d_prune_aliases(inode);
 		inode_put(inode);
@@ -454,5 +464,6 @@ const struct fuse_conn_ops fusefs_conn_ops = {
 	.notify = fusefs_notify,
 	.pin = fusefs_pin,
 	.unpin = fusefs_unpin,
-	.aborted = fusefs_aborted,
+	.poll_again = fusefs_poll_again,
+	.can_wait = fusefs_can_wait,
 };

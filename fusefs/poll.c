@@ -38,14 +38,14 @@ void fuse_poll_wake(struct fuse_super *fs, uint64_t kh, bool all)
 }
 
 static ssize_t send_poll(const struct op_ctx *ctx, struct fuse_file *ff,
-			 const struct fuse_poll_in *in, unsigned *ret_revents)
+			 struct fuse_poll_in *in, unsigned *ret_revents)
 {
 	struct fuse_poll_out out = {0};
 	struct fuse_args args;
 	ssize_t err;
 
 	fuse_args_init(&args, FUSE_POLL, ff->inode);
-	fuse_args_pin_file(&args, ff);
+	fuse_args_pin_file(&args, ff, &in->fh);
 	fuse_args_in(&args, in, sizeof(*in));
 	fuse_args_out(&args, &out, sizeof(out));
 	err = fuse_send(ctx, ff->inode, &args);

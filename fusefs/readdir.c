@@ -15,6 +15,7 @@ struct listing {
 	const char *buf;
 	size_t len;
 	uint64_t version, evicted, epoch;
+	unsigned incarnation; /* of the daemon that answered */
 	bool full; /* the caller's buffer is; entries are still counted */
 };
 
@@ -66,7 +67,8 @@ static int refresh_cached(struct listing *list, struct dentry *dentry,
 	struct inode *inode = __atomic_load_n(&dentry->inode, __ATOMIC_ACQUIRE);
 	int64_t expiry = fuse_expiry_ns(out->attr_valid, out->attr_valid_nsec);
 
-	if (!inode || fuse_i(inode)->nodeid != out->nodeid) {
+	if (!inode || fuse_inode_revive(list->ctx, inode) || fuse_nodeid(inode) != out->nodeid ||
+	    fuse_i(inode)->incarnation != list->incarnation) {
 		d_invalidate(dentry);
 		return 0;
 	}
@@ -90,8 +92,8 @@ static int link_fresh(struct listing *list, struct dentry *dentry, const struct 
 	int64_t expiry = fuse_expiry_ns(out->attr_valid, out->attr_valid_nsec);
 	struct dentry *alias = NULL;
 	struct inode *inode;
-	int err = fuse_iget(dentry->sb, out->nodeid, out->generation, &out->attr, expiry,
-			    list->version, list->evicted, &inode);
+	int err = fuse_iget(dentry->sb, out->nodeid, out->generation, list->incarnation, &out->attr,
+			    expiry, list->version, list->evicted, &inode);
 
 	if (err)
 		return err;
@@ -156,7 +158,8 @@ static int parse_plus(struct listing *list)
 			return -EIO;
 		(void)emit(list, &plus.dirent, name);
 		if (link_entry(list, &plus, name))
-			fuse_forget_one(list->file->inode->sb, plus.entry_out.nodeid);
+			fuse_forget_one(list->file->inode->sb, plus.entry_out.nodeid,
+					list->incarnation);
 		list->buf += record;
 		list->len -= record;
 	}
@@ -194,7 +197,7 @@ static int do_readdir(const struct op_ctx *ctx, struct file *file, struct dir_co
 	struct fuse_read_in in = {.fh = ff->fh};
 	size_t size = request_size(dir, dc);
 	cleanup_free char *buf = malloc(size);
-	struct listing list = {ctx, file, dc, buf, 0, 0, 0, 0, false};
+	struct listing list = {ctx, file, dc, buf, 0, 0, 0, 0, 0, false};
 	struct fuse_args args;
 	ssize_t n;
 
@@ -207,7 +210,7 @@ static int do_readdir(const struct op_ctx *ctx, struct file *file, struct dir_co
 	in.size = (uint32_t)size;
 	in.flags = atomic_load(&file->flags) | FUSE_O_LARGEFILE;
 	fuse_args_init(&args, plus ? FUSE_READDIRPLUS : FUSE_READDIR, dir);
-	fuse_args_pin_file(&args, ff);
+	fuse_args_pin_file(&args, ff, &in.fh);
 	fuse_args_in(&args, &in, sizeof(in));
 	fuse_args_out(&args, buf, size);
 	n = fuse_send(ctx, dir, &args);
@@ -215,6 +218,7 @@ static int do_readdir(const struct op_ctx *ctx, struct file *file, struct dir_co
 		return (int)n;
 	fuse_stale(dir, STATX_ATIME);
 	list.len = (size_t)n;
+	list.incarnation = args.incarnation;
 	return plus ? parse_plus(&list) : parse_plain(&list);
 }
 

@@ -7,6 +7,8 @@
 #include <sys/sysmacros.h>
 
 #include "devfuse/dev.h"
+#include "devfuse/keep.h"
+#include "devfuse/params.h"
 #include "devfuse/registry.h"
 #include "fusefs/fusefs.h"
 #include "fusefs/fusefs_type.h"
@@ -20,7 +22,7 @@ struct fuse_options {
 	struct fuse_dev *dev; /* counted */
 	uint32_t rootmode, user_id, group_id, max_read;
 	bool has_rootmode, has_user_id, has_group_id, has_max_read;
-	bool default_permissions, allow_other;
+	bool default_permissions, allow_other, keep;
 };
 
 /* --- options ------------------------------------------------------------------------------ */
@@ -127,6 +129,8 @@ static int fuse_parse_param(const struct op_ctx *ctx, struct fs_context *fc,
 		return parse_rootmode(fc, opts, param);
 	if (strcmp(key, "default_permissions") == 0)
 		return parse_flag(fc, param, &opts->default_permissions);
+	if (strcmp(key, "keep") == 0)
+		return parse_flag(fc, param, &opts->keep);
 	if (strcmp(key, "allow_other") == 0)
 		return parse_flag(fc, param, &opts->allow_other);
 	if (strcmp(key, "user_id") == 0) {
@@ -172,12 +176,12 @@ static int fuse_statfs(const struct op_ctx *ctx, struct dentry *dentry, struct k
 
 	memset(ret_statfs, 0, sizeof(*ret_statfs));
 	ret_statfs->type = FUSE_SUPER_MAGIC;
-	if (!fuse_allowed(ctx, fs)) /* F41 */
+	if (!fuse_allowed(ctx, fs) || fuse_is_vacant_root(dentry->inode)) /* F41 */
 		return 0;
 	memset(&out, 0, sizeof(out));
 	fuse_args_init(&args, FUSE_STATFS, dentry->inode);
 	fuse_args_out(&args, &out, sizeof(out));
-	err = fuse_conn_call(fs->conn, ctx, &args);
+	err = fuse_send(ctx, dentry->inode, &args);
 	if (err < 0)
 		return (int)err;
 	ret_statfs->bsize = out.bsize;
@@ -194,6 +198,15 @@ static int fuse_statfs(const struct op_ctx *ctx, struct dentry *dentry, struct k
 static void fuse_umount_begin(struct superblock *sb)
 {
 	fuse_conn_abort(fuse_sb(sb)->conn, false);
+}
+
+/* Nobody could bring a new daemon. */
+static void fuse_unmounted(struct superblock *sb)
+{
+	struct fuse_conn *conn = fuse_sb(sb)->conn;
+
+	if (conn->vacant)
+		fuse_conn_abort(conn, false);
 }
 
 static void fuse_put_super(struct superblock *sb)
@@ -216,6 +229,8 @@ static void fuse_show_options(struct superblock *sb, struct strbuf *out)
 		strbuf_puts(out, ",default_permissions");
 	if (fs->allow_other)
 		strbuf_puts(out, ",allow_other");
+	if (fs->conn->keep)
+		strbuf_puts(out, ",keep");
 	if (fs->max_read != UINT32_MAX)
 		strbuf_printf(out, ",max_read=%u", fs->max_read);
 }
@@ -225,6 +240,7 @@ static const struct superblock_ops fuse_super_ops = {
 	.evict_inode = fuse_evict_inode,
 	.statfs = fuse_statfs,
 	.umount_begin = fuse_umount_begin,
+	.unmounted = fuse_unmounted,
 	.put_super = fuse_put_super,
 	.show_options = fuse_show_options,
 };
@@ -243,6 +259,7 @@ static struct fuse_super *fuse_super_new(struct superblock *sb, const struct fus
 	fs->sb = sb;
 	fs->conn->user_id = opts->user_id;
 	fs->conn->group_id = opts->group_id;
+	fs->conn->keep = opts->keep || atomic_load(&fuse_params.keep);
 	fs->user_id = opts->user_id;
 	fs->group_id = opts->group_id;
 	fs->default_permissions = opts->default_permissions;
@@ -252,6 +269,7 @@ static struct fuse_super *fuse_super_new(struct superblock *sb, const struct fus
 		fs->max_read = opts->max_read < FUSE_PAGE ? FUSE_PAGE : opts->max_read;
 	atomic_init(&fs->attr_version, 1);
 	atomic_init(&fs->epoch, 1);
+	sleep_mutex_init(&fs->revive_lock);
 	fb_mutex_init(&fs->poll_lock, RANK_FS);
 	list_init(&fs->polled);
 	if (HOST(getrandom(fs->owner_key, sizeof(fs->owner_key), 0)) < 0)
@@ -264,7 +282,7 @@ static int make_root(struct superblock *sb, uint32_t rootmode)
 {
 	struct fuse_attr attr = {.ino = FUSE_ROOT_ID, .mode = rootmode, .nlink = 1};
 	struct inode *inode;
-	int err = fuse_iget(sb, FUSE_ROOT_ID, 0, &attr, 0, 0, 0, &inode);
+	int err = fuse_iget(sb, FUSE_ROOT_ID, 0, 0, &attr, 0, 0, 0, &inode);
 
 	if (err)
 		return err;
@@ -338,6 +356,44 @@ static int reuse_super(struct fs_context *fc, struct fuse_conn *conn)
 	return 0;
 }
 
+static struct filesystem_type fuse_type;
+
+/* A kept mount without a daemon stands there, and the newcomer would mount the same. */
+static bool can_adopt(const struct superblock *sb, const struct fuse_options *opts)
+{
+	const struct fuse_super *fs;
+
+	if (!sb || sb->type != &fuse_type)
+		return false;
+	fs = fuse_sb(sb);
+	return fs->conn->vacant && fs->user_id == opts->user_id && fs->group_id == opts->group_id &&
+	       fs->default_permissions == opts->default_permissions &&
+	       fs->allow_other == opts->allow_other &&
+	       ((sb->root->inode->mode ^ opts->rootmode) & S_IFMT) == 0;
+}
+
+static int adopt_super(const struct op_ctx *ctx, struct fs_context *fc, struct fuse_dev *dev)
+{
+	struct fuse_conn *conn = fuse_sb(fc->over)->conn;
+	int err;
+
+	if (fuse_dev_sync_init(dev)) {
+		fb_mutex_lock(&conn->lock);
+		conn->init_sync = true;
+		conn->init_by_admin = ctx_capable(ctx, CAP_SYS_ADMIN);
+		fb_mutex_unlock(&conn->lock);
+	}
+	err = fuse_conn_adopt(conn, dev);
+	if (!err && fuse_dev_sync_init(dev))
+		err = fuse_conn_wait_init(conn);
+	if (err)
+		return err;
+	superblock_get(fc->over);
+	fc->root = dentry_get(fc->over->root);
+	fc->adopted = true;
+	return 0;
+}
+
 static int fuse_get_tree(const struct op_ctx *ctx, struct fs_context *fc)
 {
 	struct fuse_options *opts = fc->fs_private;
@@ -352,6 +408,8 @@ static int fuse_get_tree(const struct op_ctx *ctx, struct fs_context *fc)
 	conn = fuse_dev_conn(opts->dev);
 	if (conn)
 		return reuse_super(fc, conn);
+	if (can_adopt(fc->over, opts))
+		return adopt_super(ctx, fc, opts->dev);
 	sb = superblock_new((struct filesystem_type *)(uintptr_t)fc->type, fc->sb_flags);
 	if (!sb)
 		return -ENOMEM;

@@ -206,6 +206,7 @@ static void mount_leave_ns_locked(struct mount *mnt)
 		return;
 	list_del(&mnt->ns_node);
 	mnt->ns->nr_mounts--;
+	atomic_fetch_sub(&mnt->sb->nr_mounted, 1);
 	__atomic_store_n(&mnt->ns, NULL, __ATOMIC_RELAXED);
 }
 
@@ -233,6 +234,8 @@ void detach_finish(struct detach_list *list)
 	dentry_dispose(&list->dentries);
 	list_for_each_safe (mnt, tmp, &list->mounts, child_node) {
 		list_del(&mnt->child_node);
+		if (atomic_load(&mnt->sb->nr_mounted) == 0 && mnt->sb->op && mnt->sb->op->unmounted)
+			mnt->sb->op->unmounted(mnt->sb);
 		mount_put(mnt);
 	}
 }
@@ -260,6 +263,7 @@ void mount_tree_set_ns_locked(struct mount *top, struct mnt_ns *ns)
 			continue;
 		list_add_tail(&ns->mounts, &mnt->ns_node);
 		ns->nr_mounts++;
+		atomic_fetch_add(&mnt->sb->nr_mounted, 1);
 	}
 }
 

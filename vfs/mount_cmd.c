@@ -158,8 +158,10 @@ static int mount_context(const struct op_ctx *ctx, struct fs_context *fc, const 
 	struct mount *mnt;
 	int err;
 
+	if (where->dentry == where->mnt->root)
+		fc->over = where->mnt->sb;
 	err = fs_context_get_tree(ctx, fc);
-	if (err)
+	if (err || fc->adopted)
 		return err;
 	if (is_mounted_there(fc, where))
 		return -EBUSY;

@@ -8,6 +8,7 @@
 #include <stdio.h>
 #include <string.h>
 
+#include "sentry/base/err.h"
 #include "vfs/attr.h"
 #include "vfs/chrdev.h"
 #include "vfs/ctx.h"
@@ -212,7 +213,7 @@ static int may_create_file(const struct op_ctx *ctx, const struct path *dir)
 	return err ? err : inode_permission(ctx, dir->dentry->inode, MAY_WRITE | MAY_EXEC);
 }
 
-/* -EOPNOTSUPP: the file system wants lookup + create + open. Directory locked. */
+/* -ENOTATOMIC: the file system wants lookup + create + open. Directory locked. */
 static int open_atomic_locked(const struct op_ctx *ctx, const struct path *dir,
 			      struct dentry *dentry, const struct open_req *req,
 			      struct file **ret_file, bool *ret_created)
@@ -224,7 +225,7 @@ static int open_atomic_locked(const struct op_ctx *ctx, const struct path *dir,
 	int err;
 
 	if (!inode->op->atomic_open)
-		return -EOPNOTSUPP;
+		return -ENOTATOMIC;
 	err = file_new(ctx, &place, req->flags, &file);
 	if (err)
 		return err;
@@ -272,12 +273,12 @@ static int lookup_or_create_locked(const struct op_ctx *ctx, const struct path *
 	if (d_is_positive(dentry))
 		return 0;
 	create_err = may_create_file(ctx, dir);
-	err = -EOPNOTSUPP;
+	err = -ENOTATOMIC;
 	if (!create_err)
 		err = open_atomic_locked(ctx, dir, dentry, req, &ret->file, &ret->created);
-	if (err == -EOPNOTSUPP && dentry_test(dentry, DENTRY_IN_LOOKUP))
+	if (err == -ENOTATOMIC && dentry_test(dentry, DENTRY_IN_LOOKUP))
 		err = lookup_finish_locked(ctx, dir->dentry, req->lookup, &ret->dentry);
-	else if (err == -EOPNOTSUPP)
+	else if (err == -ENOTATOMIC)
 		err = 0;
 	else
 		d_lookup_done(dentry);

@@ -43,6 +43,8 @@ struct superblock_ops {
 	int (*sync_fs)(const struct op_ctx *ctx, struct superblock *sb);
 	/* umount2(MNT_FORCE): abort what is under way. */
 	void (*umount_begin)(struct superblock *sb);
+	/* No namespace has a mount of it any more; it may still be in use (umount -l). */
+	void (*unmounted)(struct superblock *sb);
 	/* The last mount is gone; dentries and inodes are evicted already. Free sb->fs_info. */
 	void (*put_super)(struct superblock *sb);
 	/* Appends ",name=value" options for /proc/mounts. */
@@ -58,7 +60,7 @@ struct inode_ops {
 		      unsigned flags, struct dentry **ret_alias);
 	/*
 	 * open(O_CREAT) in one step. The dentry is negative or not looked up yet. On success
-	 * file_finish_open() was called, or -EOPNOTSUPP asks for lookup + create + open, or
+	 * file_finish_open() was called, or -ENOTATOMIC asks for lookup + create + open, or
 	 * *ret_created tells which. dir write. NULL: always lookup + create + open.
 	 */
 	int (*atomic_open)(const struct op_ctx *ctx, struct inode *dir, struct dentry *dentry,

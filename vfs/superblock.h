@@ -47,6 +47,7 @@ struct superblock {
 	struct list_node inodes;	 /* inode.sb_node */
 	struct inode **inode_hash;	 /* by ino or nodeid, see inode.h */
 	unsigned inode_hash_bits, nr_hashed;
+	atomic_uint nr_mounted; /* mounts that belong to a namespace; written under the mount lock */
 	atomic_uint live; /* inodes that are not freed yet, and one until the shutdown */
 	bool dying;  /* being shut down: nothing is cached any more; guarded by the dcache lock */
 };
@@ -100,6 +101,8 @@ struct fs_context {
 	 */
 	struct dentry *root;
 	bool reconfigure; /* for remount, fspick */
+	struct superblock *over; /* mount(2): on whose root it is to stand, else NULL; borrowed */
+	bool adopted;		 /* get_tree: `over` goes on in place of a new mount */
 	char *log;	     /* lines "e text\n" for read(2) of the fs descriptor; owned */
 };
 

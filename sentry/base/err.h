@@ -19,6 +19,9 @@
 #define ERESTARTNOHAND 514	  /* restart only if no handler ran, else EINTR */
 #define ERESTART_RESTARTBLOCK 516 /* restart_syscall(2) if no handler ran, else EINTR */
 
+/* Private to the VFS, out of every daemon's reach: atomic_open leaves the work to its caller. */
+#define ENOTATOMIC 520
+
 static inline int err_is_restart(long err)
 {
 	return err <= -ERESTARTSYS && err >= -ERESTART_RESTARTBLOCK;

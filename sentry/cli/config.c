@@ -201,6 +201,13 @@ static int parse_fuse_timeout(struct run_config *config, const char *arg)
 	return 0;
 }
 
+static int parse_fuse_keep(struct run_config *config, const char *arg)
+{
+	(void)arg;
+	config->fuse_keep = true;
+	return 0;
+}
+
 static int parse_limit(struct run_config *config, const char *arg)
 {
 	struct launch_limit limit;
@@ -283,6 +290,8 @@ static const struct option_row options[] = {
 	  "start COMMAND DST in the sandbox, wait until it has mounted, unmount at the end" },
 	{ "fuse-timeout", "SECONDS", parse_fuse_timeout,
 	  "a FUSE client gets ETIMEDOUT when its daemon has not answered for so long" },
+	{ "fuse-keep", NULL, parse_fuse_keep,
+	  "FUSE mounts outlive their daemons; those of --fuse are started again" },
 	{ "chdir", "DIR", parse_chdir, "working directory of the command" },
 	{ "env", "NAME=VALUE", parse_env, "set a variable (NAME alone: unset it)" },
 	{ "clear-env", NULL, parse_clear_env, "start with an empty environment" },

@@ -36,6 +36,7 @@ struct run_config {
 	struct fuse_option *fuse;
 	size_t nr_fuse;
 	unsigned fuse_timeout; /* seconds; 0 = none */
+	bool fuse_keep;
 	struct launch_limit *limits; /* those of the first guest */
 	size_t nr_limits;
 	unsigned max_tasks; /* in the whole sandbox; 0 = any number */

@@ -225,6 +225,7 @@ int cli_run(int argc, char **argv)
 	tracer_set_quit_hook(control_print);
 	fuse_defer_set_spawn(sched_spawn);
 	atomic_store(&fuse_params.client_timeout, config.fuse_timeout);
+	atomic_store(&fuse_params.keep, config.fuse_keep);
 	err = run_sandbox(&config);
 	config_free(&config);
 	return err;

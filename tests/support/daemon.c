@@ -216,6 +216,7 @@ static void *daemon_main(void *arg)
 	struct io_iter iter;
 	ssize_t n;
 
+	atomic_store(&d->waiters[atomic_fetch_add(&d->nr_started, 1)], waiter_self());
 	for (;;) {
 		iter_init_mem(&iter, buf, BUF_SIZE);
 		n = vfs_read(&d->self.ctx, d->dev, &iter);
@@ -287,6 +288,16 @@ static void mount_it(struct daemon *d)
 	d->client.ctx.files = fdtable_new();
 }
 
+static void start_threads(struct daemon *d)
+{
+	atomic_store(&d->nr_started, 0);
+	for (unsigned i = 0; i < d->config.threads; i++) {
+		atomic_store(&d->waiters[i], NULL);
+		if (pthread_create(&d->threads[i], NULL, daemon_main, d))
+			die("thread", 0);
+	}
+}
+
 struct daemon *daemon_start(const struct daemon_config *config)
 {
 	static bool registered;
@@ -312,9 +323,7 @@ struct daemon *daemon_start(const struct daemon_config *config)
 	fuse_dev_put(dev);
 	if (d->config.threads == 0)
 		d->config.threads = 1;
-	for (unsigned i = 0; i < d->config.threads; i++)
-		if (pthread_create(&d->threads[i], NULL, daemon_main, d))
-			die("thread", 0);
+	start_threads(d);
 	return d;
 }
 
@@ -330,6 +339,43 @@ void daemon_die(struct daemon *d)
 	join_threads(d);
 	file_put(d->dev);
 	d->dev = NULL;
+}
+
+void daemon_crash(struct daemon *d)
+{
+	for (unsigned i = 0; i < d->config.threads; i++) {
+		struct waiter *waiter;
+
+		while (!(waiter = atomic_load(&d->waiters[i])))
+			sched_yield();
+		waiter_interrupt(waiter, WAITER_SIGNAL);
+	}
+	join_threads(d);
+	file_put(d->dev);
+	d->dev = NULL;
+}
+
+int daemon_restart(struct daemon *d)
+{
+	struct fdtable *files = fdtable_new();
+	struct path root;
+	char data[256];
+	int err, fd;
+
+	d->dev = open_dev(d);
+	d->self.ctx.files = files;
+	d->self.ctx.fs = d->client.ctx.fs;
+	fd = fdtable_install(files, file_get(d->dev), 0, 1024, false);
+	snprintf(data, sizeof(data), "fd=%d,rootmode=%o,user_id=0,group_id=0", fd, S_IFDIR | 0755);
+	err = path_lookup(&d->self.ctx, NULL, "/", 0, &root);
+	if (!err)
+		err = vfs_mount(&d->self.ctx, "again", &root, "fuse", 0, data);
+	path_put(&root);
+	fdtable_put(&d->self.ctx, files);
+	d->self.ctx.files = NULL;
+	d->self.ctx.fs = NULL;
+	start_threads(d);
+	return err;
 }
 
 const char *daemon_stop(struct daemon *d)

@@ -79,11 +79,14 @@ struct client {
 
 struct daemon {
 	struct daemon_config config;
+	void *private; /* config.serve's own */
 	struct client client, self; /* of tests; of the daemon thread */
 	struct mnt_ns *ns;
 	struct file *dev;
 	struct fuse_conn *conn; /* counted */
 	pthread_t threads[DAEMON_THREADS];
+	_Atomic(struct waiter *) waiters[DAEMON_THREADS]; /* of the threads, once they run */
+	atomic_uint nr_started;
 	pthread_mutex_t lock; /* guards the rest */
 	pthread_cond_t changed;
 	struct step *steps, **tail, *next;
@@ -113,6 +116,12 @@ void daemon_free(struct daemon *d);
 	} while (0)
 /* The daemon closes its descriptor, as when it dies. */
 void daemon_die(struct daemon *d);
+/*
+ * Mount option keep: the daemon closes its descriptor without any abort; another one mounts at the
+ * same place, answers INIT and goes on with the script.
+ */
+void daemon_crash(struct daemon *d);
+int daemon_restart(struct daemon *d);
 /* Requests of this kind need no step: RELEASE, FLUSH, ... */
 void daemon_ignore(struct daemon *d, uint32_t opcode);
 

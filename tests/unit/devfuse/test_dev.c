@@ -56,7 +56,7 @@ static const struct fuse_conn_ops ops = {
 	.notify = on_notify,
 	.pin = on_pin,
 	.unpin = on_unpin,
-	.aborted = no_init,
+	.poll_again = no_init,
 };
 
 static struct op_ctx ctx = {.tid = 7, .tgid = 6};
@@ -326,7 +326,7 @@ Test(devfuse, variable_answers_may_be_short) /* D43 */
 
 static void forget(struct fuse_conn *conn, uint64_t nodeid)
 {
-	fuse_conn_forget(conn, malloc(sizeof(struct fuse_forget)), nodeid, nodeid + 1);
+	fuse_conn_forget(conn, malloc(sizeof(struct fuse_forget)), nodeid, nodeid + 1, 0);
 }
 
 Test(devfuse, forgets_are_batched) /* D16, H05, Q42 */
