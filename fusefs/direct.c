@@ -73,22 +73,36 @@ static struct fragment *group_add(struct group *group, size_t len)
 	return frag;
 }
 
+static void fragment_set(struct fragment *frag, ssize_t result)
+{
+	if (result >= 0 && frag->write)
+		result = frag->out.size;
+	frag->result = result > (ssize_t)frag->len ? -EIO : result;
+}
+
 static void fragment_done(struct fuse_conn *conn, struct fuse_args *args, ssize_t result)
 {
 	struct fragment *frag = args->owner;
 	struct group *group = frag->group;
 
 	(void)conn;
-	if (result >= 0 && frag->write)
-		result = frag->out.size;
-	if (result > (ssize_t)frag->len)
-		result = -EIO;
 	fb_mutex_lock(&group->lock);
-	frag->result = result;
+	fragment_set(frag, result);
 	group->left--;
 	waitq_wake(&group->done, 0);
 	fb_mutex_unlock(&group->lock);
 	group_put(group);
+}
+
+/* What was lost with a daemon goes to the next one, one after the other. */
+static void send_again(const struct op_ctx *ctx, struct group *group)
+{
+	for (unsigned i = 0; i < group->count; i++) {
+		struct fragment *frag = group->fragments[i];
+
+		if (frag->result == -EDAEMONDIED)
+			fragment_set(frag, fuse_send(ctx, group->ff->inode, &frag->args));
+	}
 }
 
 /* Sends them and waits for all: 0, or -EINTR when the caller was killed. */
@@ -104,6 +118,7 @@ static int group_run(const struct op_ctx *ctx, struct group *group)
 		frag->args.done = fragment_done;
 		frag->args.owner = frag;
 		ref_get(&group->ref);
+		err = err ? err : fuse_args_bind(ctx, conn, &frag->args);
 		err = err ? err : fuse_conn_send(conn, ctx, &frag->args);
 		if (err < 0)
 			fragment_done(conn, &frag->args, err);
@@ -113,7 +128,10 @@ static int group_run(const struct op_ctx *ctx, struct group *group)
 	while (!err && group->left > 0)
 		err = waitq_wait(&group->done, 0, &group->lock, WAIT_KILLABLE, WAIT_FOREVER);
 	fb_mutex_unlock(&group->lock);
-	return err ? -EINTR : 0;
+	if (err)
+		return -EINTR;
+	send_again(ctx, group);
+	return 0;
 }
 
 /* The first error; else the bytes up to the first short answer. */

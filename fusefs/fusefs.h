@@ -181,6 +181,11 @@ void fuse_args_pin_file(struct fuse_args *args, struct fuse_file *ff, uint64_t *
 
 /* --- takeover.c: a kept connection's next daemon ------------------------------------------ */
 
+/*
+ * Puts in what the daemon of today calls the objects of the request, for fuse_conn_send(), whose
+ * result may be -EDAEMONDIED. 0 or -errno. May sleep for the daemon.
+ */
+int fuse_args_bind(const struct op_ctx *ctx, struct fuse_conn *conn, struct fuse_args *args);
 /* fuse_conn_call(), for as many daemons as it takes; args pin what they are about. */
 ssize_t fuse_send(const struct op_ctx *ctx, const struct inode *inode, struct fuse_args *args);
 /*

@@ -59,11 +59,13 @@ static void write_done(struct fuse_conn *conn, struct fuse_args *args, ssize_t r
 	struct fuse_inode *fi = fuse_i(inode);
 	int err = result < 0 ? (int)result : wb->out.size == wb->in.size ? 0 : -EIO;
 
+	bool again = err == -EINTR || err == -EDAEMONDIED;
+
 	(void)conn;
-	fuse_cache_end_take(&fi->cache, &wb->busy, err == -EINTR);
+	fuse_cache_end_take(&fi->cache, &wb->busy, again);
 	fuse_bump_version(inode);
 	fuse_stale(inode, fuse_is_writeback(inode) ? STATX_BLOCKS : FUSE_STALE_MODIFY);
-	if (err && err != -EINTR)
+	if (err && !again)
 		fuse_writeback_failed(inode, err);
 	fb_mutex_lock(&inode->attr_lock);
 	if (err && !fi->flush_error)
@@ -88,7 +90,8 @@ static void send_back(const struct op_ctx *ctx, struct write_back *wb, size_t le
 	wb->out.size = 0;
 	fuse_args_init(&wb->args, FUSE_WRITE, inode);
 	fuse_args_pin_file(&wb->args, wb->ff, &wb->in.fh);
-	wb->args.nocreds = wb->args.force = true;
+	wb->args.nocreds = true;
+	wb->args.force = !atomic_load(&conn->vacant); /* else it waits for the next daemon */
 	fuse_args_in(&wb->args, &wb->in, sizeof(wb->in));
 	fuse_args_in(&wb->args, wb->buf, len);
 	fuse_args_out(&wb->args, &wb->out, sizeof(wb->out));
@@ -98,7 +101,9 @@ static void send_back(const struct op_ctx *ctx, struct write_back *wb, size_t le
 	fb_mutex_lock(&inode->attr_lock);
 	fuse_i(inode)->nr_writing++;
 	fb_mutex_unlock(&inode->attr_lock);
-	err = fuse_conn_send(conn, ctx, &wb->args);
+	err = fuse_args_bind(ctx, conn, &wb->args);
+	if (!err)
+		err = fuse_conn_send(conn, ctx, &wb->args);
 	if (err < 0)
 		write_done(conn, &wb->args, err);
 }
@@ -177,16 +182,18 @@ static int write_changed(const struct op_ctx *ctx, struct inode *inode)
 	struct fuse_inode *fi = fuse_i(inode);
 	int err, flush_error;
 
-	/* A page must not be written twice at a time: its old bytes might come last. */
-	err = wait_written(inode, 0);
-	if (!err)
-		err = start_writing(ctx, inode);
-	if (!err)
+	do {
+		/* A page must not be written twice at a time: its old bytes might come last. */
 		err = wait_written(inode, 0);
-	fb_mutex_lock(&inode->attr_lock);
-	flush_error = fi->flush_error;
-	fi->flush_error = 0;
-	fb_mutex_unlock(&inode->attr_lock);
+		if (!err)
+			err = start_writing(ctx, inode);
+		if (!err)
+			err = wait_written(inode, 0);
+		fb_mutex_lock(&inode->attr_lock);
+		flush_error = fi->flush_error;
+		fi->flush_error = 0;
+		fb_mutex_unlock(&inode->attr_lock);
+	} while (!err && flush_error == -EDAEMONDIED); /* the next one gets it */
 	return err ? err : flush_error;
 }
 

@@ -202,8 +202,7 @@ static int revive_file(const struct op_ctx *ctx, struct fuse_file *ff, unsigned 
 
 /* --- requests ----------------------------------------------------------------------------- */
 
-/* Puts in what the daemon of today calls the objects of the request. */
-static int bind_args(const struct op_ctx *ctx, struct fuse_conn *conn, struct fuse_args *args)
+int fuse_args_bind(const struct op_ctx *ctx, struct fuse_conn *conn, struct fuse_args *args)
 {
 	unsigned incarnation = atomic_load(&conn->incarnation);
 	int err = 0;
@@ -333,7 +332,7 @@ ssize_t fuse_send(const struct op_ctx *ctx, const struct inode *inode, struct fu
 	do {
 		if (args->resend && cannot_be_repeated(args))
 			return -EIO;
-		ret = bind_args(ctx, conn, args);
+		ret = fuse_args_bind(ctx, conn, args);
 		if (args->resend)
 			soften(args);
 		if (!ret)
