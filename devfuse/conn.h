@@ -34,6 +34,7 @@ struct fuse_args;
 struct fuse_conn;
 struct fuse_dev;
 struct fuse_request;
+struct fuse_ring;
 struct io_iter;
 struct op_ctx;
 struct strbuf;
@@ -167,6 +168,10 @@ struct fuse_conn {
 	unsigned nr_async;     /* descriptors in devs with O_ASYNC */
 	bool sigio_due;	       /* a deferred job is about to signal them */
 	bool init_sync;	       /* the mounter waits for INIT, and his are the privileges */
+
+	/* Over io_uring, see ring.h. The pointer is written once, under lock. */
+	_Atomic(struct fuse_ring *) ring;
+	bool ring_promised; /* by the daemon's INIT, until a REGISTER failed */
 
 	struct list_node backings; /* fuse_backing.node */
 	unsigned nr_backings;

@@ -69,6 +69,7 @@ static struct fragment *group_add(struct group *group, size_t len)
 	memset(frag, 0, sizeof(*frag));
 	frag->group = group;
 	frag->len = len;
+	frag->result = -EDAEMONDIED;
 	group->fragments[group->count++] = frag;
 	return frag;
 }
@@ -94,44 +95,49 @@ static void fragment_done(struct fuse_conn *conn, struct fuse_args *args, ssize_
 	group_put(group);
 }
 
-/* What was lost with a daemon goes to the next one, one after the other. */
-static void send_again(const struct op_ctx *ctx, struct group *group)
+/* Those that no daemon has answered: all at first, and what a daemon left that died. */
+static unsigned count_unanswered(const struct group *group)
 {
+	unsigned n = 0;
+
+	for (unsigned i = 0; i < group->count; i++)
+		n += group->fragments[i]->result == -EDAEMONDIED;
+	return n;
+}
+
+static void send_unanswered(const struct op_ctx *ctx, struct group *group)
+{
+	struct inode *inode = group->ff->inode;
+	int err = 0;
+
 	for (unsigned i = 0; i < group->count; i++) {
 		struct fragment *frag = group->fragments[i];
 
-		if (frag->result == -EDAEMONDIED)
-			fragment_set(frag, fuse_send(ctx, group->ff->inode, &frag->args));
+		if (frag->result != -EDAEMONDIED)
+			continue;
+		frag->args.done = fragment_done;
+		frag->args.owner = frag;
+		ref_get(&group->ref);
+		err = err ? err : fuse_send_async(ctx, inode, &frag->args);
+		if (err < 0)
+			fragment_done(fuse_conn_of(inode), &frag->args, err);
 	}
 }
 
 /* Sends them and waits for all: 0, or -EINTR when the caller was killed. */
 static int group_run(const struct op_ctx *ctx, struct group *group)
 {
-	struct fuse_conn *conn = fuse_conn_of(group->ff->inode);
 	int err = 0;
 
-	group->left = group->count;
-	for (unsigned i = 0; i < group->count; i++) {
-		struct fragment *frag = group->fragments[i];
-
-		frag->args.done = fragment_done;
-		frag->args.owner = frag;
-		ref_get(&group->ref);
-		err = err ? err : fuse_args_bind(ctx, conn, &frag->args);
-		err = err ? err : fuse_conn_send(conn, ctx, &frag->args);
-		if (err < 0)
-			fragment_done(conn, &frag->args, err);
+	while (!err && (group->left = count_unanswered(group)) > 0) {
+		send_unanswered(ctx, group);
+		fb_mutex_lock(&group->lock);
+		while (!err && group->left > 0)
+			err = waitq_wait(&group->done, 0, &group->lock, WAIT_KILLABLE,
+					 WAIT_FOREVER);
+		fb_mutex_unlock(&group->lock);
 	}
-	err = 0;
-	fb_mutex_lock(&group->lock);
-	while (!err && group->left > 0)
-		err = waitq_wait(&group->done, 0, &group->lock, WAIT_KILLABLE, WAIT_FOREVER);
-	fb_mutex_unlock(&group->lock);
-	if (err)
-		return -EINTR;
-	send_again(ctx, group);
-	return 0;
+	return err ? -EINTR : 0;
 }
 
 /* The first error; else the bytes up to the first short answer. */

@@ -161,8 +161,11 @@ void fuse_finish_open(struct file *file, struct fuse_file *ff)
 		file->fmode |= ff->is_dir ? FMODE_NOSEEK : FMODE_STREAM;
 	else if (ff->open_flags & FOPEN_NONSEEKABLE)
 		file->fmode |= FMODE_NOSEEK;
-	if (ff->is_dir)
+	if (ff->is_dir) {
+		if (!(ff->open_flags & FOPEN_KEEP_CACHE))
+			fuse_dircache_reset(&fi->listing);
 		return;
+	}
 	if ((file->fmode & FMODE_WRITE) && fuse_is_writeback(inode))
 		fuse_writer_add(ff);
 	if ((atomic_load(&file->flags) & O_TRUNC) &&

@@ -15,6 +15,7 @@
 
 #include "devfuse/conn.h"
 #include "fusefs/cache.h"
+#include "fusefs/dircache.h"
 #include "sentry/base/err.h"
 #include "sentry/base/list.h"
 #include "sentry/base/lock.h"
@@ -36,7 +37,8 @@ struct fuse_super {
 	struct fuse_conn *conn; /* counted; constant */
 	uid_t user_id;		/* mount options, constant */
 	gid_t group_id;
-	bool default_permissions, allow_other;
+	atomic_bool default_permissions; /* POSIX_ACL turns it on */
+	bool allow_other;		 /* constant */
 	uint32_t max_read;	    /* bytes; UINT32_MAX = unlimited */
 	atomic_ullong attr_version; /* F23: bumped by every change of any inode's attributes */
 	atomic_ullong evict_count;  /* F24: inodes evicted with a link count */
@@ -75,6 +77,10 @@ struct fuse_inode {
 	atomic_bool from_plus;	      /* came from READDIRPLUS and was not walked yet */
 	struct fuse_forget *forget;   /* owned; for eviction */
 	struct sleep_mutex dir_mutex; /* without PARALLEL_DIROPS: one lookup or readdir at a time */
+	struct fuse_dircache listing; /* directories */
+	atomic_ullong dir_changes;    /* made through us (F77) */
+	struct acl_store acls;	      /* POSIX_ACL: as the daemon said (F124) */
+	char *target;		      /* CACHE_SYMLINKS: as READLINK gave it; guarded by attr_lock */
 	struct fuse_cache cache;      /* regular files */
 	int writeback_error;	      /* the last one; guarded by attr_lock, as the next */
 	unsigned nr_errors;	      /* counts them: each open file reports each once */
@@ -110,6 +116,7 @@ struct fuse_file {
 	struct file *backing_file;
 	bool counts_cached; /* in fuse_inode.cached_opens */
 	bool is_dir;
+	struct fuse_dirstream dirstream; /* guarded by the file's position lock */
 	bool opened;			/* the daemon has it open: RELEASE is due */
 	atomic_bool flocked;		/* flock went to the daemon: RELEASE says so */
 	struct fuse_readahead readahead;
@@ -181,13 +188,14 @@ void fuse_args_pin_file(struct fuse_args *args, struct fuse_file *ff, uint64_t *
 
 /* --- takeover.c: a kept connection's next daemon ------------------------------------------ */
 
-/*
- * Puts in what the daemon of today calls the objects of the request, for fuse_conn_send(), whose
- * result may be -EDAEMONDIED. 0 or -errno. May sleep for the daemon.
- */
-int fuse_args_bind(const struct op_ctx *ctx, struct fuse_conn *conn, struct fuse_args *args);
 /* fuse_conn_call(), for as many daemons as it takes; args pin what they are about. */
 ssize_t fuse_send(const struct op_ctx *ctx, const struct inode *inode, struct fuse_args *args);
+/*
+ * The same with an answer in args->done(), as fuse_conn_send(). A kept connection whose daemon dies
+ * before it has answered gives done() -EDAEMONDIED: then it is the sender who sends it again. 0, or
+ * -errno: done() is not called.
+ */
+int fuse_send_async(const struct op_ctx *ctx, const struct inode *inode, struct fuse_args *args);
 /*
  * The daemon knows the inode: it is looked up by its path, if it has been known to a dead one
  * only. 0; -ESTALE: it is not there any more; other errors of a LOOKUP. May sleep for the daemon.
@@ -228,6 +236,8 @@ void fuse_forget_one(struct superblock *sb, uint64_t nodeid, unsigned incarnatio
 void fuse_stale(struct inode *inode, uint32_t statx_mask); /* ask again before showing these */
 /* An operation of ours changed it: replies that were under way are out of date. */
 void fuse_bump_version(struct inode *inode);
+/* Bytes up to `end` were put into the file here: its size, and what is stale now. */
+void fuse_size_written(struct inode *inode, int64_t end);
 /* While > 0, replies about the size are not believed: an operation of ours is changing it. */
 void fuse_size_changing(struct inode *inode, int delta);
 void fuse_evict_inode(struct inode *inode);
@@ -269,6 +279,8 @@ void fuse_entry_set(struct dentry *dentry, int64_t expiry_ns, uint64_t epoch);
 /* The next walk asks the daemon. */
 void fuse_entry_expire(struct dentry *dentry);
 void fuse_dir_changed(struct inode *dir);
+/* The target of a symlink is read again. */
+void fuse_forget_link(struct inode *inode);
 
 /* --- file.c ------------------------------------------------------------------------------- */
 
@@ -398,6 +410,19 @@ int fuse_setxattr(const struct op_ctx *ctx, struct dentry *dentry, const char *n
 		  const void *value, size_t size, int flags);
 ssize_t fuse_listxattr(const struct op_ctx *ctx, struct dentry *dentry, char *list, size_t size);
 int fuse_removexattr(const struct op_ctx *ctx, struct dentry *dentry, const char *name);
+/* GETXATTR */
+ssize_t fuse_query_xattr(const struct op_ctx *ctx, struct inode *inode, const char *name,
+			 void *value, size_t size);
+/* acl.c */
+int fuse_get_acl(const struct op_ctx *ctx, struct inode *inode, enum acl_type type, bool to_judge,
+		 struct acl **ret_acl);
+int fuse_set_acl(const struct op_ctx *ctx, struct dentry *dentry, enum acl_type type,
+		 struct acl *acl);
+/* The daemon is about to tell the attributes anew: its lists may be others, too. */
+void fuse_forget_acls(struct inode *inode);
+/* SETXATTR */
+int fuse_send_setxattr(const struct op_ctx *ctx, struct inode *inode, const char *name,
+		       const struct fuse_setxattr_in *in, const void *value);
 int fuse_lock(const struct op_ctx *ctx, struct file *file, int cmd, struct flock_request *req);
 int fuse_flock(const struct op_ctx *ctx, struct file *file, int operation);
 long fuse_ioctl(const struct op_ctx *ctx, struct file *file, unsigned cmd, uint64_t arg);

@@ -330,7 +330,7 @@ static ssize_t write_request(const struct op_ctx *ctx, struct file *file, const 
 	return out.size > len ? -EIO : (ssize_t)out.size; /* F87 */
 }
 
-static void size_written(struct inode *inode, int64_t end)
+void fuse_size_written(struct inode *inode, int64_t end)
 {
 	fuse_bump_version(inode);
 	fb_mutex_lock(&inode->attr_lock);
@@ -351,7 +351,7 @@ static void written(struct inode *inode, const char *buf, size_t len, int64_t po
 		fuse_cache_invalidate(cache, pos, end);
 	else
 		fuse_cache_write(cache, buf, len, pos, old_size);
-	size_written(inode, end);
+	fuse_size_written(inode, end);
 }
 
 /* Bytes of the next WRITE at pos: whole pages but for the first and last one. */
@@ -492,7 +492,7 @@ static ssize_t write_passthrough(const struct op_ctx *ctx, struct file *file, st
 	if (!ret)
 		ret = fuse_passthrough_write(ctx, file, from, pos, rwf);
 	if (ret > 0)
-		size_written(file->inode, *pos);
+		fuse_size_written(file->inode, *pos);
 	return ret;
 }
 
@@ -506,7 +506,7 @@ static ssize_t o_direct_write(const struct op_ctx *ctx, struct file *file, struc
 
 	if (ret > 0) {
 		fuse_cache_grow(&fuse_i(inode)->cache, old_size, end);
-		size_written(inode, end);
+		fuse_size_written(inode, end);
 	}
 	fuse_replaced(ctx, file, start, end);
 	return ret;

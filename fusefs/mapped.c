@@ -58,8 +58,7 @@ static void write_done(struct fuse_conn *conn, struct fuse_args *args, ssize_t r
 	struct inode *inode = wb->ff->inode;
 	struct fuse_inode *fi = fuse_i(inode);
 	int err = result < 0 ? (int)result : wb->out.size == wb->in.size ? 0 : -EIO;
-
-	bool again = err == -EINTR || err == -EDAEMONDIED;
+	bool again = err == -EINTR || err == -EDAEMONDIED; /* it is dirty as before */
 
 	(void)conn;
 	fuse_cache_end_take(&fi->cache, &wb->busy, again);
@@ -90,8 +89,7 @@ static void send_back(const struct op_ctx *ctx, struct write_back *wb, size_t le
 	wb->out.size = 0;
 	fuse_args_init(&wb->args, FUSE_WRITE, inode);
 	fuse_args_pin_file(&wb->args, wb->ff, &wb->in.fh);
-	wb->args.nocreds = true;
-	wb->args.force = !atomic_load(&conn->vacant); /* else it waits for the next daemon */
+	wb->args.nocreds = wb->args.force = true;
 	fuse_args_in(&wb->args, &wb->in, sizeof(wb->in));
 	fuse_args_in(&wb->args, wb->buf, len);
 	fuse_args_out(&wb->args, &wb->out, sizeof(wb->out));
@@ -101,9 +99,7 @@ static void send_back(const struct op_ctx *ctx, struct write_back *wb, size_t le
 	fb_mutex_lock(&inode->attr_lock);
 	fuse_i(inode)->nr_writing++;
 	fb_mutex_unlock(&inode->attr_lock);
-	err = fuse_args_bind(ctx, conn, &wb->args);
-	if (!err)
-		err = fuse_conn_send(conn, ctx, &wb->args);
+	err = fuse_send_async(ctx, inode, &wb->args);
 	if (err < 0)
 		write_done(conn, &wb->args, err);
 }
@@ -193,7 +189,7 @@ static int write_changed(const struct op_ctx *ctx, struct inode *inode)
 		flush_error = fi->flush_error;
 		fi->flush_error = 0;
 		fb_mutex_unlock(&inode->attr_lock);
-	} while (!err && flush_error == -EDAEMONDIED); /* the next one gets it */
+	} while (!err && flush_error == -EDAEMONDIED);
 	return err ? err : flush_error;
 }
 

@@ -140,9 +140,7 @@ static int send(const struct op_ctx *ctx, struct file *file, int64_t *pos_page, 
 		       ahead->fill.first * FUSE_PAGE);
 	ahead->args.done = done;
 	ahead->args.owner = ahead;
-	err = fuse_args_bind(ctx, fuse_conn_of(ff->inode), &ahead->args);
-	if (!err)
-		err = fuse_conn_send(fuse_conn_of(ff->inode), ctx, &ahead->args);
+	err = fuse_send_async(ctx, ff->inode, &ahead->args);
 	if (err < 0)
 		done(fuse_conn_of(ff->inode), &ahead->args, err);
 	return err;

@@ -15,7 +15,7 @@
 #include "vfs/mount.h"
 #include "vfs/superblock.h"
 
-TestSuite(fuse_passthrough, .timeout = 20);
+TestSuite(fuse_passthrough, .timeout = 120);
 
 static int mem_in(const struct op_ctx *ctx, void *dst, uint64_t src, size_t len)
 {

@@ -6,7 +6,7 @@
 #include "fusefs/cache.h"
 #include "tests/support/daemon.h"
 
-TestSuite(fuse_read, .timeout = 20);
+TestSuite(fuse_read, .timeout = 120);
 
 static struct file *open_file(struct daemon *d, uint64_t size, uint32_t open_flags)
 {
@@ -158,7 +158,7 @@ Test(fuse_read, open_drops_the_cache_without_keep_cache)
 }
 
 /* F26: a new size or, with AUTO_INVAL_DATA, a new mtime makes cached pages worthless. */
-Test(fuse_read, auto_inval_drops_the_cache_when_mtime_changes)
+Test(fuse_read, auto_inval_drops_the_cache_when_mtime_changes) /* B12 */
 {
 	struct daemon_config config = {.flags = FUSE_AUTO_INVAL_DATA};
 	struct daemon *d = daemon_start(&config);
@@ -327,7 +327,7 @@ Test(fuse_read, failed_readahead_is_asked_again)
 }
 
 /* NOTIFY_INVAL_INODE; section 5. */
-Test(fuse_read, inval_inode_drops_pages_and_attributes)
+Test(fuse_read, inval_inode_drops_pages_and_attributes) /* T02 */
 {
 	struct daemon *d = daemon_start(NULL);
 	struct fuse_notify_inval_inode_out inval = {.ino = 5};

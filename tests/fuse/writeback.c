@@ -7,7 +7,7 @@
 #include "vfs/inode.h"
 #include "vfs/ops.h"
 
-TestSuite(fuse_writeback, .timeout = 20);
+TestSuite(fuse_writeback, .timeout = 120);
 
 #define CTX (&d->client.ctx)
 
@@ -70,7 +70,7 @@ static void finish(struct daemon *d, struct file *file)
 }
 
 /* F90, F91, F58: two writes, and at close one WRITE, then the times, then FLUSH. */
-Test(fuse_writeback, close_sends_data_then_times_then_flush)
+Test(fuse_writeback, close_sends_data_then_times_then_flush) /* B16 */
 {
 	struct daemon *d = start(0);
 	struct file *file = open_file(d, 0, O_RDWR);
