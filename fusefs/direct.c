@@ -73,18 +73,21 @@ static struct fragment *group_add(struct group *group, size_t len)
 	return frag;
 }
 
+static void fragment_set(struct fragment *frag, ssize_t result)
+{
+	if (result >= 0 && frag->write)
+		result = frag->out.size;
+	frag->result = result > (ssize_t)frag->len ? -EIO : result;
+}
+
 static void fragment_done(struct fuse_conn *conn, struct fuse_args *args, ssize_t result)
 {
 	struct fragment *frag = args->owner;
 	struct group *group = frag->group;
 
 	(void)conn;
-	if (result >= 0 && frag->write)
-		result = frag->out.size;
-	if (result > (ssize_t)frag->len)
-		result = -EIO;
 	fb_mutex_lock(&group->lock);
-	frag->result = result;
+	fragment_set(frag, result);
 	group->left--;
 	waitq_wake(&group->done, 0);
 	fb_mutex_unlock(&group->lock);

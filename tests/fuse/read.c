@@ -203,7 +203,7 @@ static void read_at(struct daemon *d, struct file *file, size_t len, int64_t pos
 	free(buf);
 }
 
-/* F81: windows grow as Linux's, and without ASYNC_READ one is asked for when it is needed. */
+/* F81, L03: windows grow as Linux's, and without ASYNC_READ one is asked for when it is needed. */
 Test(fuse_read, sequential_reader_gets_readahead)
 {
 	struct daemon_config config = {.max_readahead = 131072};
@@ -225,7 +225,7 @@ Test(fuse_read, sequential_reader_gets_readahead)
 	DAEMON_STOP(d);
 }
 
-/* F81: the next window is under way while the last one is being read. */
+/* F81, B00: the next window is under way while the last one is being read. */
 Test(fuse_read, async_read_asks_ahead_of_the_reader)
 {
 	struct daemon_config config = {.flags = FUSE_ASYNC_READ, .max_readahead = 131072};
