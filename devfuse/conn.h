@@ -34,6 +34,7 @@ struct fuse_args;
 struct fuse_conn;
 struct fuse_dev;
 struct fuse_request;
+struct fuse_ring;
 struct io_iter;
 struct op_ctx;
 struct strbuf;
@@ -92,8 +93,6 @@ struct fuse_args {
 	 */
 	void (*done)(struct fuse_conn *conn, struct fuse_args *args, ssize_t result);
 	void *owner; /* free for `done` */
-	/* fuse_send_async(): its sender's `done` */
-	void (*then)(struct fuse_conn *conn, struct fuse_args *args, ssize_t result);
 };
 
 #define EDAEMONDIED 520 /* never leaves fusefs: ask the next daemon */
@@ -174,6 +173,10 @@ struct fuse_conn {
 	bool sigio_due;	       /* a deferred job is about to signal them */
 	bool init_sync;	       /* the mounter waits for INIT, and his are the privileges */
 
+	/* Over io_uring, see ring.h. The pointer is written once, under lock. */
+	_Atomic(struct fuse_ring *) ring;
+	bool ring_promised; /* by the daemon's INIT, until a REGISTER failed */
+
 	struct list_node backings; /* fuse_backing.node */
 	unsigned nr_backings;
 	int32_t next_backing;
@@ -227,6 +230,9 @@ ssize_t fuse_conn_call(struct fuse_conn *conn, const struct op_ctx *ctx, struct 
  * Return  0, then done runs later (or has run); -errno, then it never does.
  */
 int fuse_conn_send(struct fuse_conn *conn, const struct op_ctx *ctx, struct fuse_args *args);
+
+/* D87: so much is under way in the background that what can be left out is left out. */
+bool fuse_conn_congested(struct fuse_conn *conn);
 
 /*
  * Tells the daemon that nlookup references are gone, if it is still that one which has counted

@@ -55,6 +55,7 @@ static int do_getattr(const struct op_ctx *ctx, struct inode *inode, struct fuse
 	ssize_t err;
 
 	memset(&out, 0, sizeof(out));
+	fuse_forget_acls(inode); /* F31 */
 	fuse_args_init(&args, FUSE_GETATTR, inode);
 	if (ff && inode_is_reg(inode)) {
 		in.getattr_flags = FUSE_GETATTR_FH;
@@ -103,6 +104,7 @@ static int do_statx(const struct op_ctx *ctx, struct inode *inode)
 	ssize_t err;
 
 	memset(&out, 0, sizeof(out));
+	fuse_forget_acls(inode);
 	fuse_args_init(&args, FUSE_STATX, inode);
 	fuse_args_in(&args, &in, sizeof(in));
 	fuse_args_out(&args, &out, sizeof(out));
@@ -339,6 +341,8 @@ static int do_setattr(const struct op_ctx *ctx, struct inode *inode, struct iatt
 	fuse_args_in(&args, &in, sizeof(in));
 	fuse_args_out(&args, &out, sizeof(out));
 	err = fuse_send(ctx, inode, &args);
+	if (err >= 0)
+		fuse_forget_acls(inode); /* the daemon's list follows the mode */
 	if (err >= 0 && !attr_matches(inode, &out.attr))
 		err = reject_attributes(inode);
 	if (err < 0) {

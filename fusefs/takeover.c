@@ -18,7 +18,6 @@
 #include <string.h>
 #include <sys/xattr.h>
 
-#include "devfuse/defer.h"
 #include "fusefs/fusefs.h"
 #include "vfs/dentry.h"
 
@@ -358,40 +357,15 @@ ssize_t fuse_send(const struct op_ctx *ctx, const struct inode *inode, struct fu
 	return ret;
 }
 
-/* --- requests that nobody waits for ------------------------------------------------------- */
-
-static void send_again(void *arg)
-{
-	struct fuse_args *args = arg;
-	const struct inode *inode = args->pins[0];
-	int err = fuse_send_async(NULL, inode, args);
-
-	if (err)
-		args->done(fuse_conn_of(inode), args, err);
-}
-
-static void async_done(struct fuse_conn *conn, struct fuse_args *args, ssize_t result)
-{
-	args->done = args->then;
-	if (result == -EDAEMONDIED)
-		fuse_defer(send_again, args);
-	else
-		args->done(conn, args, result);
-}
-
 int fuse_send_async(const struct op_ctx *ctx, const struct inode *inode, struct fuse_args *args)
 {
 	struct fuse_conn *conn = fuse_conn_of(inode);
 	int err;
 
-	args->then = args->done;
 	do {
 		err = bind_args(ctx, conn, args);
-		args->done = async_done;
 		if (!err)
 			err = fuse_conn_send(conn, ctx, args);
 	} while (err == -EDAEMONDIED);
-	if (err)
-		args->done = args->then;
 	return err;
 }

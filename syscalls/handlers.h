@@ -244,6 +244,11 @@ HANDLER(readlinkat);
 
 /* sync.c */
 HANDLER(fsync);
+
+/* uring.c */
+HANDLER(io_uring_setup);
+HANDLER(io_uring_enter);
+HANDLER(io_uring_register);
 HANDLER(fdatasync);
 HANDLER(syncfs);
 HANDLER(sync);

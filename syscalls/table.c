@@ -429,9 +429,20 @@ const struct syscall_row syscall_table[SYSCALL_MAX] = {
 		    "the siginfo argument is ignored: the receiver sees no "
 		    "sender",
 		    FD, SIGNAL, PTR, HEX),
-	REFUSED(io_uring_setup, ENOSYS, "not present yet"),
-	REFUSED(io_uring_enter, ENOSYS, "not present yet"),
-	REFUSED(io_uring_register, ENOSYS, "not present yet"),
+	SENTRY_PART(io_uring_setup,
+		    "no IORING_SETUP_IOPOLL, SQPOLL, NO_MMAP, CQE_MIXED: EINVAL; a mapping larger "
+		    "than the ring is refused",
+		    INT, PTR),
+	SENTRY_PART(io_uring_enter,
+		    "operations: nop, read, write, readv, writev, read_fixed, write_fixed, fsync, "
+		    "poll_add, poll_remove, timeout, timeout_remove, link_timeout, async_cancel, "
+		    "openat, openat2, close, statx, send, recv, uring_cmd; no provided buffers, no "
+		    "direct descriptors; others are EINVAL",
+		    FD, INT, INT, HEX, PTR, SIZE),
+	SENTRY_PART(io_uring_register,
+		    "no resource tags, restrictions, ring descriptors, provided buffers; a "
+		    "registered buffer is an address, not its pages",
+		    FD, INT, PTR, INT),
 	SENTRY(open_tree, DIRFD, PATH, HEX),
 	SENTRY_PART(move_mount, "no MOVE_MOUNT_SET_GROUP, no MOVE_MOUNT_BENEATH", DIRFD, PATH,
 		    DIRFD, PATH, HEX),

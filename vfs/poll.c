@@ -56,8 +56,7 @@ static struct waitq_entry *entry_new(struct poll_wait_table *wait)
 	return &block->entries[block->used++];
 }
 
-/* Wakers say POLLIN or POLLOUT; who asked for a relative of these wants to hear of it, too. */
-static unsigned wake_events(unsigned events)
+unsigned poll_wake_events(unsigned events)
 {
 	if (events & (POLLRDNORM | POLLRDBAND | POLLRDHUP))
 		events |= POLLIN;
@@ -77,7 +76,7 @@ static void poll_queue(struct poll_table *table, struct file *file, struct waitq
 		return;
 	}
 	waitq_entry_init(entry, waitq_wake_mark, &wait->mark);
-	entry->events = wake_events(table->events);
+	entry->events = poll_wake_events(table->events);
 	waitq_add(queue, entry);
 }
 

@@ -33,6 +33,13 @@ case $status in
 *) fail "code written over under a trapped call" "status $status: $(head -n 5 "$tmp/out")" ;;
 esac
 
+# Garbage in the memory of rings, and too much of everything.
+expect "rings full of garbage harm nobody else" "0 children hung
+rings 0
+requests 0
+workers 0
+completions 0" bash -c 'box -- "$@" 2>/dev/null' bash "$attacks/uring"
+
 # Host side: a directory of a bind changes into a symbolic link that leads out, and back.
 # The secret lies outside of the sandbox's root: only a link that the host follows leads there.
 root=$(open_dir root)
@@ -65,9 +72,9 @@ expect "the host's renames lead no walk out of a bind" end sed -n '1,5p' "$tmp/o
 
 # Host side: which of the host's descriptors a guest's process has.
 leaked() { # WRAPPER...
-	local pid seconds=3.$RANDOM
-	"$@" timeout -k 5 20 "$FUSEBOX" run --backend "$BACKEND" -- sleep "$seconds" 47</etc/passwd &
-	for _ in $(seq 100); do
+	local pid seconds=100.$RANDOM
+	"$@" timeout -k 5 "$TEST_TIMEOUT" "$FUSEBOX" run --backend "$BACKEND" -- sleep "$seconds" 47</etc/passwd &
+	for _ in $(seq 400); do
 		sleep 0.05
 		# The guest's arguments are the last ones: the sentry has them too, behind its own.
 		pid=$(pgrep -f "^sleep $seconds\$") && break
@@ -96,7 +103,6 @@ refused() {
 	if "$@" >/dev/null 2>&1 </dev/null; then @no "$name" "it was not"; else @ok "$name"; fi
 }
 sleep 100 & other=$!
-sleep 0.2
 for name in fd root cwd; do
 	refused "/proc/PID/$name of another user is refused" as ls /proc/$other/$name/
 done
