@@ -162,6 +162,8 @@ static void timeouts(void)
 	ring_sqe(&ring, IORING_OP_NOP, -1, NULL, 0, 0, 3);
 	SHOW("another", ring_enter(&ring, 2));
 	ring_show(&ring, "two", 2);
+	ring_sqe(&ring, IORING_OP_TIMEOUT, -1, &soon, 1, UINT32_MAX, 1);
+	ring_run(&ring, "as many completions as can be");
 	ring_sqe(&ring, IORING_OP_TIMEOUT, -1, &bad, 1, 0, 1);
 	ring_run(&ring, "bad time");
 	ring_sqe(&ring, IORING_OP_TIMEOUT, -1, (void *)8, 1, 0, 1);

@@ -262,6 +262,7 @@ struct uring {
 	bool drain_disabled; /* some completions are never posted: nothing to count */
 	struct uring_req *link_head, *link_last; /* the chain that is being submitted */
 	struct list_node timeouts;
+	uint32_t timeouts_seen; /* completions when the list was looked at last */
 	/* Completions by timeouts: they count for no other timeout, and end every wait. */
 	atomic_uint cq_timeouts; /* changed under the lock, read without */
 	struct file **files;	 /* registered; each counted or NULL */
