@@ -227,6 +227,9 @@ ssize_t fuse_conn_call(struct fuse_conn *conn, const struct op_ctx *ctx, struct 
  */
 int fuse_conn_send(struct fuse_conn *conn, const struct op_ctx *ctx, struct fuse_args *args);
 
+/* D87: so much is under way in the background that what can be left out is left out. */
+bool fuse_conn_congested(struct fuse_conn *conn);
+
 /*
  * Tells the daemon that nlookup references are gone, if it is still that one which has counted
  * them. Takes `forget`; never sleeps, never fails.

@@ -551,6 +551,7 @@ static const struct file_ops fuse_dev_ops = {
 	.show_fdinfo = dev_show_fdinfo,
 	.nowait = true,
 	.no_position = true,
+	.any_position = true,
 	.splice_whole = true,
 };
 
@@ -563,4 +564,5 @@ const struct file_ops fuse_channel_ops = {
 	.show_fdinfo = dev_show_fdinfo,
 	.nowait = true,
 	.no_position = true,
+	.any_position = true,
 };

@@ -46,6 +46,9 @@ static const struct {
 	{ "READ", "Readahead is part of the reader's own request; none is sent ahead in the background." },
 	{ "passthrough", "An open that is to be cached does not wait for direct writes under way "
 			 "(FOPEN_PARALLEL_DIRECT_WRITES); they drop what it has cached." },
+	{ "messages of the daemon's",
+	  "Before INIT is answered and after an abort they are EINVAL, as in later kernels; 6.18 takes "
+	  "those that name no node. So is a STORE that ends beyond 2^63." },
 	{ "io_uring", "Offered when /sys/module/fuse/parameters/enable_uring says Y, as on Linux; 7.42, "
 		      "without the buffer pools and zero copy of 7.46. A queue takes 4096 entries at "
 		      "most." },
@@ -57,7 +60,18 @@ static const struct {
 	{ "client timeout", "Beyond Linux: with `fusebox run --fuse-timeout` a client that has waited so "
 			    "long gets ETIMEDOUT (but for a blocking lock); the daemon's late answer is "
 			    "undone as that of a killed client." },
-	{ "ACL", "POSIX_ACL is not offered; the daemon sees the xattrs system.posix_acl_* like others." },
+	{ "kept connections",
+	  "Beyond Linux: with `fusebox run --fuse-keep`, the mount option keep, or a 1 in fusectl's file "
+	  "keep, a mount outlives its daemon: clients wait (killably), and the next daemon takes over by "
+	  "mounting at the same place with the same user_id, group_id and flags, and the same answer to "
+	  "INIT; else the connection is aborted. In use, inodes are looked up by their paths again, and "
+	  "files opened again. Lost: files without a name (ESTALE), locks, what the daemon itself had not "
+	  "written yet; a FLUSH of a file that the new daemon has not opened is not sent. What the dead "
+	  "daemon had read is sent again, with FUSE_UNIQUE_RESEND if it negotiates HAS_RESEND. That may "
+	  "append twice (O_APPEND) and repeats ioctls; CREATE goes without O_EXCL, SETXATTR without "
+	  "XATTR_CREATE; EEXIST, ENOENT and ENODATA of names made, removed or renamed already are "
+	  "success; RENAME_EXCHANGE fails with EIO. While no daemon is there the root answers stat, "
+	  "access and statfs from memory. The new mount API (fsopen) does not take over." },
 	{ "id mapping", "ALLOW_IDMAP is not offered: there are no id-mapped mounts." },
 	{ "security context", "There is no security module: the extension is sent without a label." },
 	{ "other kinds of mounts",

@@ -36,15 +36,15 @@ static const struct {
 	{FUSE_AUTO_INVAL_DATA, "AUTO_INVAL_DATA", true, true},
 	{FUSE_DO_READDIRPLUS, "DO_READDIRPLUS", true, true},
 	{FUSE_READDIRPLUS_AUTO, "READDIRPLUS_AUTO", true, true},
-	{FUSE_ASYNC_DIO, "ASYNC_DIO", false, false},
+	{FUSE_ASYNC_DIO, "ASYNC_DIO", true, true},
 	{FUSE_WRITEBACK_CACHE, "WRITEBACK_CACHE", true, true},
 	{FUSE_NO_OPEN_SUPPORT, "NO_OPEN_SUPPORT", true, false},
 	{FUSE_PARALLEL_DIROPS, "PARALLEL_DIROPS", true, true},
 	{FUSE_HANDLE_KILLPRIV, "HANDLE_KILLPRIV", true, true},
-	{FUSE_POSIX_ACL, "POSIX_ACL", false, false},
+	{FUSE_POSIX_ACL, "POSIX_ACL", true, true},
 	{FUSE_ABORT_ERROR, "ABORT_ERROR", true, true},
 	{FUSE_MAX_PAGES, "MAX_PAGES", true, true},
-	{FUSE_CACHE_SYMLINKS, "CACHE_SYMLINKS", false, false},
+	{FUSE_CACHE_SYMLINKS, "CACHE_SYMLINKS", true, true},
 	{FUSE_NO_OPENDIR_SUPPORT, "NO_OPENDIR_SUPPORT", true, false},
 	{FUSE_EXPLICIT_INVAL_DATA, "EXPLICIT_INVAL_DATA", true, true},
 	{FUSE_HANDLE_KILLPRIV_V2, "HANDLE_KILLPRIV_V2", true, true},
@@ -152,7 +152,7 @@ static void take_limits(struct fuse_conn *conn, const struct fuse_init_out *out)
 	conn->max_pages = max_pages_of(conn, conn->flags, out);
 	if (conn->minor >= 6 && out->max_readahead / PAGE * PAGE < conn->max_readahead)
 		conn->max_readahead = out->max_readahead / PAGE * PAGE;
-	if (out->time_gran >= 1 && out->time_gran <= 1000000000)
+	if (conn->minor >= 6 && out->time_gran >= 1 && out->time_gran <= 1000000000)
 		conn->time_gran_ns = out->time_gran;
 	if (conn->flags & FUSE_PASSTHROUGH)
 		conn->max_stack_depth = out->max_stack_depth;

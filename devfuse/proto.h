@@ -417,6 +417,7 @@ struct fuse_setxattr_in { /* 8 bytes unless FUSE_SETXATTR_EXT (7.33) */
 };
 FUSE_WIRE_SIZE(fuse_setxattr_in, 16);
 #define FUSE_COMPAT_SETXATTR_IN_SIZE 8
+#define FUSE_SETXATTR_ACL_KILL_SGID (1u << 0) /* setxattr_flags */
 
 struct fuse_getxattr_in {
 	uint32_t size;

@@ -494,6 +494,16 @@ int fuse_conn_send(struct fuse_conn *conn, const struct op_ctx *ctx, struct fuse
 	return 0;
 }
 
+bool fuse_conn_congested(struct fuse_conn *conn)
+{
+	bool congested;
+
+	fb_mutex_lock(&conn->lock);
+	congested = conn->num_background >= conn->congestion_threshold;
+	fb_mutex_unlock(&conn->lock);
+	return congested;
+}
+
 void fuse_conn_forget(struct fuse_conn *conn, struct fuse_forget *forget, uint64_t nodeid,
 		      uint64_t nlookup, unsigned incarnation)
 {

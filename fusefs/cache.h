@@ -71,6 +71,12 @@ ssize_t fuse_cache_read(struct fuse_cache *cache, struct io_iter *to, int64_t po
 int fuse_cache_begin_fill(struct fuse_cache *cache, int64_t first, int64_t end,
 			  struct fuse_fill *ret_fill);
 /*
+ * The same for readahead, which waits for nobody: the first run of pages in [first, end) that are
+ * neither valid nor being filled. False: there are none.
+ */
+bool fuse_cache_try_fill(struct fuse_cache *cache, int64_t first, int64_t end,
+			 struct fuse_fill *ret_fill);
+/*
  * What was read, `len` bytes for the whole fill (the rest is the end of the file: zeros), or NULL
  * when the READ failed. True: the pages are valid now.
  */
@@ -111,8 +117,8 @@ bool fuse_cache_in_use(struct fuse_cache *cache);
 /* Ends it: nobody has it mapped, and what was changed has been taken. */
 void fuse_cache_untrack(struct fuse_cache *cache);
 /*
- * The next bytes from *pos on that are dirty or that a mapping has changed, below file_size: at most `room` bytes (a
- * multiple of the page size) into buf, belonging at *ret_at. They count as the daemon's from now
+ * The next bytes from *pos on that are dirty or that a mapping has changed, below file_size: at
+ * most `room` bytes (a multiple of the page size) into buf, belonging at *ret_at. They count as the daemon's from now
  * on. *pos moves behind what was looked at; 0 with *pos < file_size: nothing so far, go on.
  */
 size_t fuse_cache_take_changed(struct fuse_cache *cache, int64_t *pos, int64_t file_size, void *buf,
@@ -123,14 +129,16 @@ size_t fuse_cache_take_changed(struct fuse_cache *cache, int64_t *pos, int64_t f
  */
 void fuse_cache_end_take(struct fuse_cache *cache, struct fuse_fill *busy, bool again);
 /*
- * Writeback cache: bytes that the daemon shall get later. A page that is neither valid nor covered
- * nor behind file_size has to be filled first. 0 or -errno, when nothing was stored.
+ * Writeback cache: bytes that the daemon shall get later. The first and the last page, where they
+ * are neither valid nor covered nor behind file_size, have to be filled first: -EAGAIN. 0 or
+ * -errno, when nothing was stored.
  */
-int fuse_cache_dirty_page(struct fuse_cache *cache, const void *data, size_t len, int64_t pos,
-			  int64_t file_size);
-/* Is the page of pos valid, or all of it that is in the file about to be written? */
-bool fuse_cache_may_dirty(struct fuse_cache *cache, int64_t pos, size_t len, int64_t file_size);
+int fuse_cache_dirty(struct fuse_cache *cache, const void *data, size_t len, int64_t pos,
+		     int64_t file_size);
+/* The page (its first byte) that has to be filled before these bytes can be stored; -1: none. */
+int64_t fuse_cache_missing(struct fuse_cache *cache, int64_t pos, size_t len, int64_t file_size);
 int64_t fuse_cache_nr_dirty(struct fuse_cache *cache);
+int64_t fuse_cache_all_dirty(void); /* pages of all caches */
 /* We let the file grow, with zeros: what is mapped behind the old end becomes usable. */
 void fuse_cache_grow(struct fuse_cache *cache, int64_t old_size, int64_t size);
 /* Our own operation has replaced these bytes at the daemon: gone, also when tracked. */

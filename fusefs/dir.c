@@ -54,6 +54,7 @@ static uint64_t current_epoch(const struct inode *dir)
 void fuse_dir_changed(struct inode *dir)
 {
 	fuse_stale(dir, FUSE_STALE_MODSIZE);
+	atomic_fetch_add(&fuse_i(dir)->dir_changes, 1);
 }
 
 static int send_lookup(const struct op_ctx *ctx, struct inode *dir, const char *name,
@@ -96,6 +97,7 @@ static int revalidate_positive(const struct op_ctx *ctx, struct inode *dir, stru
 	fuse_count_lookup(inode);
 	if (!fuse_attr_valid(&out.attr) || fuse_stale_inode(inode, out.generation, &out.attr))
 		return 0;
+	fuse_forget_acls(inode);
 	fuse_change_attributes(inode, &out.attr, attr_expiry(&out), version);
 	fuse_entry_set(dentry, entry_expiry(&out), epoch);
 	return 1;
@@ -562,18 +564,49 @@ static int fuse_rename(const struct op_ctx *ctx, struct inode *old_dir, struct d
 
 /* --- symlinks ----------------------------------------------------------------------------- */
 
-static int fuse_get_link(const struct op_ctx *ctx, struct dentry *dentry, struct inode *inode,
-			 char **ret_target, struct path *ret_path)
+void fuse_forget_link(struct inode *inode)
+{
+	char *target;
+
+	fb_mutex_lock(&inode->attr_lock);
+	target = fuse_i(inode)->target;
+	fuse_i(inode)->target = NULL;
+	fb_mutex_unlock(&inode->attr_lock);
+	free(target);
+}
+
+/* A copy of what is cached; NULL: nothing is, or there is no memory for it. */
+static char *cached_link(struct inode *inode)
+{
+	char *copy = NULL;
+
+	fb_mutex_lock(&inode->attr_lock);
+	if (fuse_i(inode)->target)
+		copy = strdup(fuse_i(inode)->target);
+	fb_mutex_unlock(&inode->attr_lock);
+	return copy;
+}
+
+/* F168: kept until the inode goes, or the daemon says that its data is not valid any more. */
+static void cache_link(struct inode *inode, const char *target)
+{
+	char *copy = strdup(target);
+
+	fb_mutex_lock(&inode->attr_lock);
+	if (!fuse_i(inode)->target) {
+		fuse_i(inode)->target = copy;
+		copy = NULL;
+	}
+	fb_mutex_unlock(&inode->attr_lock);
+	free(copy);
+}
+
+static int send_readlink(const struct op_ctx *ctx, struct inode *inode, char **ret_target)
 {
 	struct fuse_args args;
 	ssize_t len;
-	char *target;
+	char *target = malloc(FUSE_PAGE);
 
-	(void)dentry;
-	(void)ret_path;
-	if (fuse_is_bad(inode))
-		return -EIO;
-	target = malloc(FUSE_PAGE);
 	if (!target)
 		return -ENOMEM;
 	fuse_args_init(&args, FUSE_READLINK, inode);
@@ -589,12 +622,35 @@ static int fuse_get_link(const struct op_ctx *ctx, struct dentry *dentry, struct
 	return 0;
 }
 
+static int fuse_get_link(const struct op_ctx *ctx, struct dentry *dentry, struct inode *inode,
+			 char **ret_target, struct path *ret_path)
+{
+	bool cached = fuse_conn_has(fuse_conn_of(inode), FUSE_CACHE_SYMLINKS);
+	int err;
+
+	(void)dentry;
+	(void)ret_path;
+	if (fuse_is_bad(inode))
+		return -EIO;
+	if (cached) {
+		*ret_target = cached_link(inode);
+		if (*ret_target)
+			return 0;
+	}
+	err = send_readlink(ctx, inode, ret_target);
+	if (!err && cached)
+		cache_link(inode, *ret_target);
+	return err;
+}
+
 #define COMMON_METHODS                                                                             \
 	.permission = fuse_permission, .getattr = fuse_getattr, .setattr = fuse_setattr,           \
 	.getxattr = fuse_getxattr, .setxattr = fuse_setxattr, .listxattr = fuse_listxattr,         \
 	.removexattr = fuse_removexattr
 
-const struct inode_ops fuse_file_inode_ops = {COMMON_METHODS};
+#define ACL_METHODS .get_acl = fuse_get_acl, .set_acl = fuse_set_acl
+
+const struct inode_ops fuse_file_inode_ops = {COMMON_METHODS, ACL_METHODS};
 
 const struct inode_ops fuse_symlink_inode_ops = {
 	COMMON_METHODS,
@@ -606,6 +662,7 @@ const struct dentry_ops fuse_dentry_ops = {
 };
 
 const struct inode_ops fuse_dir_inode_ops = {
+	ACL_METHODS,
 	COMMON_METHODS,		 .lookup = fuse_lookup, .atomic_open = fuse_atomic_open,
 	.create = fuse_create,	 .mkdir = fuse_mkdir,	.mknod = fuse_mknod,
 	.symlink = fuse_symlink, .link = fuse_link,	.unlink = fuse_unlink,

@@ -161,8 +161,11 @@ void fuse_finish_open(struct file *file, struct fuse_file *ff)
 		file->fmode |= ff->is_dir ? FMODE_NOSEEK : FMODE_STREAM;
 	else if (ff->open_flags & FOPEN_NONSEEKABLE)
 		file->fmode |= FMODE_NOSEEK;
-	if (ff->is_dir)
+	if (ff->is_dir) {
+		if (!(ff->open_flags & FOPEN_KEEP_CACHE))
+			fuse_dircache_reset(&fi->listing);
 		return;
+	}
 	if ((file->fmode & FMODE_WRITE) && fuse_is_writeback(inode))
 		fuse_writer_add(ff);
 	if ((atomic_load(&file->flags) & O_TRUNC) &&
@@ -350,8 +353,7 @@ static void grow_size(struct inode *inode, int64_t size)
 	fuse_cache_grow(&fuse_i(inode)->cache, old_size, size);
 }
 
-/* The daemon has other bytes there now. What is mapped shows them, the rest is read when asked for. */
-static void replaced(const struct op_ctx *ctx, struct file *file, int64_t pos, int64_t end)
+void fuse_replaced(const struct op_ctx *ctx, struct file *file, int64_t pos, int64_t end)
 {
 	struct fuse_cache *cache = &fuse_i(file->inode)->cache;
 
@@ -381,7 +383,7 @@ static int do_fallocate(const struct op_ctx *ctx, struct file *file, int mode, i
 	if (!(mode & FALLOC_FL_KEEP_SIZE))
 		grow_size(ff->inode, offset + len);
 	if (mode & (FALLOC_FL_PUNCH_HOLE | FALLOC_FL_ZERO_RANGE))
-		replaced(ctx, file, offset, offset + len);
+		fuse_replaced(ctx, file, offset, offset + len);
 	fuse_stale(ff->inode, FUSE_STALE_MODSIZE);
 	return 0;
 }
@@ -459,7 +461,7 @@ static ssize_t do_copy(const struct op_ctx *ctx, struct file *in_file, int64_t p
 		return err;
 	fuse_bump_version(out_ff->inode);
 	grow_size(out_ff->inode, pos_out + (int64_t)copied);
-	replaced(ctx, out_file, pos_out, pos_out + (int64_t)copied);
+	fuse_replaced(ctx, out_file, pos_out, pos_out + (int64_t)copied);
 	fuse_stale(out_ff->inode, FUSE_STALE_MODSIZE);
 	fuse_stale(in_ff->inode, STATX_ATIME);
 	return (ssize_t)copied;

@@ -245,6 +245,9 @@ static struct inode *inode_new(struct superblock *sb, uint64_t nodeid, uint64_t 
 	atomic_init(&fi->incarnation, incarnation);
 	sleep_mutex_init(&fi->dir_mutex);
 	fuse_cache_init(&fi->cache);
+	fuse_dircache_init(&fi->listing);
+	waitq_init(&fi->written);
+	waitq_init(&fi->uncached_done);
 	sleep_mutex_init(&fi->writeback_mutex);
 	list_init(&fi->writers);
 	list_init(&fi->mapped_files);
@@ -390,6 +393,9 @@ void fuse_free_inode(struct inode *inode)
 	struct fuse_inode *fi = fuse_i(inode);
 
 	fuse_cache_destroy(&fi->cache);
+	fuse_dircache_destroy(&fi->listing);
+	free(fi->target);
+	acl_store_free(&fi->acls);
 	free(fi->forget);
 	free(fi);
 }

@@ -325,12 +325,25 @@ static bool cannot_be_repeated(const struct fuse_args *args)
 	return args->opcode == FUSE_RENAME2 && (in->flags & RENAME_EXCHANGE);
 }
 
+/*
+ * FLUSH of what this daemon has not opened: it has nothing to flush. A close must not wait for it,
+ * or no process could end that has inherited the file, those that start a daemon among them.
+ */
+static bool is_done(const struct fuse_conn *conn, const struct fuse_args *args)
+{
+	const struct fuse_file *ff = args->pin_files[0];
+
+	return args->opcode == FUSE_FLUSH && ff->incarnation != conn->incarnation;
+}
+
 ssize_t fuse_send(const struct op_ctx *ctx, const struct inode *inode, struct fuse_args *args)
 {
 	struct fuse_conn *conn = fuse_conn_of(inode);
 	ssize_t ret;
 
 	do {
+		if (is_done(conn, args))
+			return 0;
 		if (args->resend && cannot_be_repeated(args))
 			return -EIO;
 		ret = bind_args(ctx, conn, args);
@@ -342,4 +355,17 @@ ssize_t fuse_send(const struct op_ctx *ctx, const struct inode *inode, struct fu
 			ret = second_answer(ctx, conn, args, ret);
 	} while (ret == -EDAEMONDIED);
 	return ret;
+}
+
+int fuse_send_async(const struct op_ctx *ctx, const struct inode *inode, struct fuse_args *args)
+{
+	struct fuse_conn *conn = fuse_conn_of(inode);
+	int err;
+
+	do {
+		err = bind_args(ctx, conn, args);
+		if (!err)
+			err = fuse_conn_send(conn, ctx, args);
+	} while (err == -EDAEMONDIED);
+	return err;
 }

@@ -6,7 +6,7 @@ failed=0
 skipped=0
 : "${FUSEBOX:=$PWD/build/release/fusebox}"
 : "${BACKEND:=auto}"
-: "${TEST_TIMEOUT:=60}"
+: "${TEST_TIMEOUT:=180}"
 export FUSEBOX BACKEND TEST_TIMEOUT
 tmp=$(mktemp -d /tmp/fusebox-test.XXXXXX)
 trap 'rm -rf "$tmp"' EXIT

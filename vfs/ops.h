@@ -14,6 +14,8 @@
 #include <stdint.h>
 #include <sys/types.h>
 
+#include "vfs/acl.h"
+
 struct dentry;
 struct dir_context;
 struct file;
@@ -113,6 +115,16 @@ struct inode_ops {
 	ssize_t (*listxattr)(const struct op_ctx *ctx, struct dentry *dentry, char *list,
 			     size_t size);
 	int (*removexattr)(const struct op_ctx *ctx, struct dentry *dentry, const char *name);
+	/*
+	 * POSIX ACLs, of file systems with SB_POSIXACL: the attributes system.posix_acl_* never get
+	 * to the methods above. *ret_acl: a reference, or NULL. to_judge: for a permission check or
+	 * for inheritance, not for a guest who wants to see it. none. NULL: -EOPNOTSUPP
+	 */
+	int (*get_acl)(const struct op_ctx *ctx, struct inode *inode, enum acl_type type,
+		       bool to_judge, struct acl **ret_acl);
+	/* acl is valid and borrowed; NULL removes. The mode is to follow it. inode write */
+	int (*set_acl)(const struct op_ctx *ctx, struct dentry *dentry, enum acl_type type,
+		       struct acl *acl);
 	/* FS_IOC_GETFLAGS and friends. NULL: -ENOTTY */
 	int (*fileattr_get)(const struct op_ctx *ctx, struct dentry *dentry, unsigned *ret_flags);
 	int (*fileattr_set)(const struct op_ctx *ctx, struct dentry *dentry, unsigned flags);
@@ -214,6 +226,7 @@ struct file_ops {
 	 */
 	bool nowait;
 	bool no_position; /* stream: pread/pwrite/lseek give -ESPIPE, read passes pos = NULL */
+	bool any_position; /* with no_position: pread and pwrite are allowed, and are read and write */
 };
 
 #endif

@@ -50,7 +50,7 @@ mkfifo "$tmp/in"
 timeout -k 2 60 "$FUSEBOX" run --backend "$BACKEND" "${opt[@]}" -- bash -c "$(cat "$tmp/hangs")" \
 	<"$tmp/in" >"$tmp/out" 2>&1 &
 exec 7>"$tmp/in"
-for _ in $(seq 100); do
+for _ in $(seq 400); do
 	seen=$("$FUSEBOX" ps --fuse)
 	[[ $seen == *SELF-DEADLOCK* && $seen == *"(hello)"* ]] && break
 	sleep 0.1
@@ -65,7 +65,7 @@ shows "ps --fuse: a daemon that waits for itself is named" \
 	'SELF-DEADLOCK: [0-9]+ \(passthrough_ll\) serves connection' "$seen"
 shows "ps: the socket is the user's alone" '^srw-------' "$(ls -l "$XDG_RUNTIME_DIR"/fusebox/)"
 kill -QUIT "$("$FUSEBOX" ps | awk '/bash/ { print $1 }')"
-for _ in $(seq 100); do
+for _ in $(seq 400); do
 	grep -q SELF-DEADLOCK "$tmp/out" && break
 	sleep 0.1
 done
@@ -75,7 +75,7 @@ exec 7>&-
 wait
 expect "ps: a sandbox that has ended is gone" 1 bash -c '"$FUSEBOX" ps | wc -l; ls "$XDG_RUNTIME_DIR"/fusebox'
 "$FUSEBOX" run -- sleep 100 >/dev/null 2>&1 &
-for _ in $(seq 100); do
+for _ in $(seq 400); do
 	[ "$("$FUSEBOX" ps | wc -l)" = 2 ] && break
 	sleep 0.1
 done

@@ -471,7 +471,7 @@ if [ "$(id -u)" -eq 0 ] && [ -c /dev/fuse ] && native=$(build/examples/printcap 
 	expect "printcap: known what is not offered yet" "" \
 		bash -c 'comm -23 <(printf "%s\n" "$1") <(printf "%s\n" "$2") | grep -vxE "$3"; :' sh \
 		"$native" "$here" \
-		'FUSE_CAP_(ASYNC_DIO|CACHE_SYMLINKS|EXPORT_SUPPORT|POSIX_ACL|WRITEBACK_CACHE)'
+		'FUSE_CAP_(CACHE_SYMLINKS|EXPORT_SUPPORT|POSIX_ACL|WRITEBACK_CACHE)'
 else
 	skip "printcap compared with the kernel's" "/dev/fuse of the host, or root"
 fi

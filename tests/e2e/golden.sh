@@ -40,4 +40,23 @@ for trace in "${traces[@]}"; do
 		expect "golden trace $name on this kernel" "" diff "tests/golden/$name.txt" "$tmp/there"
 	fi
 done
+
+# Programs that print one line per behaviour of the kernel; they need an empty directory and root.
+for program in mount; do
+	gcc -w -O1 -o "$tmp/$program" "tests/golden/$program.c" || exit 1
+	there() {
+		rm -rf "$tmp/d" && mkdir "$tmp/d" && timeout -k 2 60 "$tmp/$program" "$tmp/d"
+	}
+	if [ "${1:-}" = --record ]; then
+		there >"tests/golden/$program.txt" || exit 1
+		continue
+	fi
+	expect "golden lines $program" "" diff "tests/golden/$program.txt" <(box --user 0 --tmpfs /w \
+		--bind "$tmp/$program:/program:ro" -- sh -c 'mkdir /w/d; /program /w/d')
+	if [ "$(id -u)" -ne 0 ] || [ ! -w /dev/fuse ] || [[ $(uname -r) != 6.18.* ]]; then
+		skip "golden lines $program on this kernel" "/dev/fuse of the host, root, or Linux 6.18"
+	else
+		expect "golden lines $program on this kernel" "" diff "tests/golden/$program.txt" <(there)
+	fi
+done
 summary

@@ -72,9 +72,9 @@ expect "the host's renames lead no walk out of a bind" end sed -n '1,5p' "$tmp/o
 
 # Host side: which of the host's descriptors a guest's process has.
 leaked() { # WRAPPER...
-	local pid seconds=3.$RANDOM
-	"$@" timeout -k 5 20 "$FUSEBOX" run --backend "$BACKEND" -- sleep "$seconds" 47</etc/passwd &
-	for _ in $(seq 100); do
+	local pid seconds=100.$RANDOM
+	"$@" timeout -k 5 "$TEST_TIMEOUT" "$FUSEBOX" run --backend "$BACKEND" -- sleep "$seconds" 47</etc/passwd &
+	for _ in $(seq 400); do
 		sleep 0.05
 		# The guest's arguments are the last ones: the sentry has them too, behind its own.
 		pid=$(pgrep -f "^sleep $seconds\$") && break
@@ -103,7 +103,6 @@ refused() {
 	if "$@" >/dev/null 2>&1 </dev/null; then @no "$name" "it was not"; else @ok "$name"; fi
 }
 sleep 100 & other=$!
-sleep 0.2
 for name in fd root cwd; do
 	refused "/proc/PID/$name of another user is refused" as ls /proc/$other/$name/
 done

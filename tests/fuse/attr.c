@@ -7,7 +7,7 @@
 #include "vfs/perm.h"
 #include "vfs/superblock.h"
 
-TestSuite(fuse_attr, .timeout = 20);
+TestSuite(fuse_attr, .timeout = 120);
 
 static struct path look_up(struct daemon *d, uint32_t mode, unsigned seconds)
 {

@@ -14,7 +14,7 @@
 #include "vfs/mount.h"
 #include "vfs/superblock.h"
 
-TestSuite(fuse_control, .timeout = 20);
+TestSuite(fuse_control, .timeout = 120);
 
 /* A tree of its own with that type as its root. */
 static struct fs_struct *tree_of(struct daemon *d, const char *type)

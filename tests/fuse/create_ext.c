@@ -5,7 +5,7 @@
 #include "tests/support/daemon.h"
 #include "vfs/cred.h"
 
-TestSuite(fuse_create_ext, .timeout = 20);
+TestSuite(fuse_create_ext, .timeout = 120);
 
 static const uint8_t no_label[8] = {8, 0, 0, 0, 0, 0, 0, 0};
 static const uint8_t group_77[16] = {16, 0, 0, 0, 32, 0, 0, 0, 1, 0, 0, 0, 77, 0, 0, 0};

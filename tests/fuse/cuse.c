@@ -13,7 +13,7 @@ static void setup(void)
 	world_init();
 }
 
-TestSuite(cuse, .init = setup, .fini = world_fini, .timeout = 20);
+TestSuite(cuse, .init = setup, .fini = world_fini, .timeout = 120);
 
 /* --- the daemon --------------------------------------------------------------------------- */
 

@@ -16,7 +16,7 @@
 #include "vfs/superblock.h"
 #include "vfs/tasks.h"
 
-TestSuite(fuse_device, .timeout = 20);
+TestSuite(fuse_device, .timeout = 120);
 
 /* An open /dev/fuse that is not mounted, and the thread that reads INIT from it. */
 struct raw {

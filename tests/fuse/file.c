@@ -14,7 +14,7 @@
 #include "vfs/ioctl.h"
 #include "vfs/poll.h"
 
-TestSuite(fuse_file, .timeout = 20);
+TestSuite(fuse_file, .timeout = 120);
 
 #define CTX (&d->client.ctx)
 
@@ -144,7 +144,7 @@ Test(fuse_file, ioctl_is_restricted) /* F150 */
 	DAEMON_STOP(d);
 }
 
-Test(fuse_file, poll_asks_and_notify_wakes) /* F153 */
+Test(fuse_file, poll_asks_and_notify_wakes) /* F153, W12 */
 {
 	struct daemon *d = daemon_start(NULL);
 	struct file *file = open_file(d, 10, 0);
@@ -172,7 +172,7 @@ static long poll_it(struct daemon *d, void *arg)
 	return vfs_poll_items(CTX, &item, 1, WAIT_FOREVER);
 }
 
-Test(fuse_file, notify_poll_makes_a_sleeper_ask_again) /* F153 */
+Test(fuse_file, notify_poll_makes_a_sleeper_ask_again) /* F153, T01 */
 {
 	struct daemon *d = daemon_start(NULL);
 	struct file *file = open_file(d, 10, 0);

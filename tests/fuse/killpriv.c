@@ -4,7 +4,7 @@
 
 #include "tests/support/daemon.h"
 
-TestSuite(fuse_killpriv, .timeout = 20);
+TestSuite(fuse_killpriv, .timeout = 120);
 
 #define FLAGS (FUSE_ATOMIC_O_TRUNC | FUSE_PARALLEL_DIROPS | FUSE_BIG_WRITES)
 

@@ -8,7 +8,7 @@
 #include "vfs/fdtable.h"
 #include "vfs/lock.h"
 
-TestSuite(fuse_locks, .timeout = 20);
+TestSuite(fuse_locks, .timeout = 120);
 
 #define CTX (&d->client.ctx)
 #define REMOTE (FUSE_POSIX_LOCKS | FUSE_FLOCK_LOCKS)

@@ -4,7 +4,7 @@
 
 #include "tests/support/daemon.h"
 
-TestSuite(fuse_lookup, .timeout = 20);
+TestSuite(fuse_lookup, .timeout = 120);
 
 /* F01: the first use of the root asks for its attributes. */
 Test(fuse_lookup, first_stat_of_the_root_is_one_getattr)

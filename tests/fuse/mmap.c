@@ -11,7 +11,7 @@
 #include "vfs/mapped.h"
 #include "vfs/ops.h"
 
-TestSuite(fuse_mmap, .timeout = 20);
+TestSuite(fuse_mmap, .timeout = 120);
 
 #define CTX (&d->client.ctx)
 #define GIB (1LL << 30)

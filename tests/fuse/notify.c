@@ -5,7 +5,7 @@
 
 #include "tests/support/daemon.h"
 
-TestSuite(fuse_notify, .timeout = 20);
+TestSuite(fuse_notify, .timeout = 120);
 
 static struct file *open_file(struct daemon *d, uint64_t size)
 {

@@ -416,7 +416,7 @@ static void good(const struct row *row, uint32_t minor)
 	scene_close(&s);
 }
 
-/* Q01-Q35, Q39, Q40, Q43-Q53, H02-H04, H06, H08, S01-S12 */
+/* Q01, Q03-Q18, Q20-Q25, Q27-Q35, Q39, Q40, Q43-Q47, Q51-Q53, H02-H04, H06, H08, S01-S12 */
 Test(fuse_opcodes, a_good_answer_is_taken)
 {
 	for (size_t i = 0; i < NR_ROWS; i++)

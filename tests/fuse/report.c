@@ -7,7 +7,7 @@
 #include "tests/support/daemon.h"
 #include "vfs/strbuf.h"
 
-TestSuite(fuse_report, .timeout = 20);
+TestSuite(fuse_report, .timeout = 120);
 
 static char *report(void)
 {

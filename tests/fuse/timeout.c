@@ -6,7 +6,7 @@
 #include "devfuse/timeout.h"
 #include "tests/support/daemon.h"
 
-TestSuite(fuse_timeout, .timeout = 20);
+TestSuite(fuse_timeout, .timeout = 120);
 
 #define SECOND_NS 1000000000ll
 

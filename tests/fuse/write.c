@@ -5,7 +5,7 @@
 
 #include "tests/support/daemon.h"
 
-TestSuite(fuse_write, .timeout = 20);
+TestSuite(fuse_write, .timeout = 120);
 
 static struct file *open_file(struct daemon *d, uint64_t size, uint32_t open_flags, unsigned flags)
 {

@@ -4,7 +4,7 @@
 #include "tests/support/daemon.h"
 #include "vfs/xattr.h"
 
-TestSuite(fuse_xattr, .timeout = 20);
+TestSuite(fuse_xattr, .timeout = 120);
 
 #define CTX (&d->client.ctx)
 

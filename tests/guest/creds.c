@@ -148,14 +148,19 @@ static void permissions(void)
 
 static void signals(void)
 {
-	pid_t victim = fork();
+	int ready[2];
+	pid_t victim;
+	char c;
 
+	MUST(pipe(ready));
+	victim = fork();
 	if (victim == 0) {
 		R(setresuid, 2000, 2000, 2000);
+		write(ready[1], "x", 1);
 		pause();
 		_exit(0);
 	}
-	usleep(20000);
+	MUST(read(ready[0], &c, 1));
 	IN_CHILD(R(setresuid, 1000, 1000, 1000); SHOW("signal to another user", kill(victim, SIGUSR1)); SHOW("signal 0 to another user", kill(victim, 0));
 		 SHOW("SIGCONT in the session", kill(victim, SIGCONT)));
 	IN_CHILD(R(setresuid, 2000, 1000, 1000); SHOW("real id of the sender counts", kill(victim, 0)));

@@ -157,7 +157,7 @@ static void timers(void)
 	while (!hits)
 		;
 	printf("profiling timer came\n");
-	alarm(50);
+	alarm(TEST_PATIENCE_S);
 	signal(SIGALRM, SIG_DFL);
 }
 

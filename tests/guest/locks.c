@@ -104,9 +104,15 @@ static void posix(void)
 	close(ro);
 }
 
+/* 1: the lock came; 2: EDEADLK. */
+static int wait_for_lock(int fd, off_t start)
+{
+	return lock(fd, F_SETLKW, F_WRLCK, start, 1) == 0 ? 1 : errno == EDEADLK ? 2 : 10;
+}
+
 static void waiting(void)
 {
-	int fd = MUST(open("w", O_CREAT | O_RDWR, 0600)), status, go[2];
+	int fd = MUST(open("w", O_CREAT | O_RDWR, 0600)), status, go[2], mine;
 	pid_t child;
 
 	MUST(pipe(go));
@@ -115,19 +121,16 @@ static void waiting(void)
 	waitpid(holder, NULL, 0);
 	child = fork();
 	if (child == 0) {
-		int r;
-
 		lock(fd, F_SETLK, F_WRLCK, 10, 1);
 		write(go[1], "x", 1);
-		r = lock(fd, F_SETLKW, F_WRLCK, 0, 1);
-		_exit(r == 0 ? 1 : errno == EDEADLK ? 2 : 3);
+		_exit(wait_for_lock(fd, 0));
 	}
 	read(go[0], &status, 1);
-	usleep(50000);
-	SHOW("deadlock", lock(fd, F_SETLKW, F_WRLCK, 10, 1));
+	mine = wait_for_lock(fd, 10);
 	lock(fd, F_SETLK, F_UNLCK, 0, 0);
 	waitpid(child, &status, 0);
-	printf("the other one: %d\n", WEXITSTATUS(status));
+	/* Whoever comes second is told, and lets go by unlocking or by its end. */
+	printf("deadlock: one is told and the other gets its lock: %d\n", mine + WEXITSTATUS(status));
 	close(fd);
 	close(go[0]);
 	close(go[1]);

@@ -15,12 +15,15 @@
 #include <sys/types.h>
 #include <unistd.h>
 
+/* Longer than any machine takes, and less than TEST_TIMEOUT of tests/lib.sh. */
+#define TEST_PATIENCE_S 150
+
 __attribute__((constructor)) static void report_init(void)
 {
 	closefrom(3);
 	setvbuf(stdout, NULL, _IOLBF, 0);
 	umask(022);
-	alarm(50); /* a hang ends */
+	alarm(TEST_PATIENCE_S); /* a hang ends */
 }
 
 /* Last result as text: the number, or the name of the error. */

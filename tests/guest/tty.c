@@ -181,7 +181,7 @@ static void catch (int signo)
 
 static void wait_caught(const char *what, int signo)
 {
-	for (int i = 0; i < 500 && caught != signo; i++)
+	for (int i = 0; i < 5000 && caught != signo; i++)
 		usleep(10000);
 	printf("%s: %s\n", what, caught == signo ? "caught" : "NOT caught");
 	caught = 0;

@@ -24,7 +24,7 @@
 #include "vfs/superblock.h"
 
 #define BUF_SIZE   (2u << 20)
-#define PATIENCE_S 5
+#define PATIENCE_S 60
 
 static void die(const char *what, long err)
 {

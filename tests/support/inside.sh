@@ -43,9 +43,9 @@ $2
 $got"
 	fi
 }
-# @within SECONDS COMMAND...: tries until the command succeeds
+# @within SECONDS COMMAND...: tries until the command succeeds, on a busy machine ten times as long
 @within() {
-	local end=$((SECONDS + $1 + 1))
+	local end=$((SECONDS + $1 * 10))
 	until "${@:2}" >/dev/null 2>&1; do
 		[ $SECONDS -ge $end ] && return 1
 		sleep 0.05

@@ -19,7 +19,7 @@
 #include "vfs/ioctl.h"
 #include "vfs/poll.h"
 
-TestSuite(devfuse, .timeout = 20);
+TestSuite(devfuse, .timeout = 120);
 
 static void no_init(struct fuse_conn *conn)
 {

@@ -57,7 +57,7 @@ static void finish(void)
 	sched_stop();
 }
 
-TestSuite(console, .init = console_init, .timeout = 20);
+TestSuite(console, .init = console_init, .timeout = 120);
 
 /* What the user sees, up to and including `end`. */
 static void expect_screen(const char *text)

@@ -143,8 +143,10 @@ Test(jail, the_sentry_cannot_execute_or_mount_but_can_work)
 static int init_reaps(void)
 {
 	/* A grandchild that is orphaned must not keep init from ending, nor stay a zombie. */
-	pid_t pid = fork();
+	pid_t pid;
 
+	prctl(PR_SET_CHILD_SUBREAPER, 1);
+	pid = fork();
 	if (!pid) {
 		if (!fork()) {
 			usleep(20000);
@@ -152,16 +154,15 @@ static int init_reaps(void)
 		}
 		_exit(0);
 	}
-	prctl(PR_SET_CHILD_SUBREAPER, 1);
 	jail_init();
 }
 
-Test(jail, init_ends_when_its_last_orphan_has, .timeout = 10)
+Test(jail, init_ends_when_its_last_orphan_has, .timeout = 120)
 {
 	in_child(0, init_reaps);
 }
 
-Test(selftest, the_long_test_agrees_with_the_short_one, .timeout = 10)
+Test(selftest, the_long_test_agrees_with_the_short_one, .timeout = 120)
 {
 	const char *reason = "";
 	int err;

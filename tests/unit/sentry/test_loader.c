@@ -235,7 +235,7 @@ static void expect_output(struct run *run, const char *text)
 	free(run);
 }
 
-TestSuite(loader, .timeout = 20);
+TestSuite(loader, .timeout = 120);
 
 Test(loader, runs_a_dynamic_program_with_its_arguments)
 {

@@ -9,7 +9,7 @@
 #include "sentry/procinfo.h"
 #include "vfs/strbuf.h"
 
-TestSuite(procmaps, .timeout = 20);
+TestSuite(procmaps, .timeout = 120);
 
 static void expect_line(const char *host, const char *guest)
 {

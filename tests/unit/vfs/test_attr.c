@@ -25,7 +25,7 @@ static void teardown(void)
 	world_fini(&w);
 }
 
-TestSuite(attr, .init = setup, .fini = teardown, .timeout = 20);
+TestSuite(attr, .init = setup, .fini = teardown, .timeout = 120);
 
 static int change(const char *name, struct iattr attr)
 {

@@ -9,7 +9,7 @@ static void setup(void)
 	fixture_start("");
 }
 
-TestSuite(chrdev, .init = setup, .fini = fixture_stop, .timeout = 20);
+TestSuite(chrdev, .init = setup, .fini = fixture_stop, .timeout = 120);
 
 static int opened;
 

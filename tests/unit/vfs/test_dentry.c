@@ -24,7 +24,7 @@ static void teardown(void)
 	world_fini(&w);
 }
 
-TestSuite(dentry, .init = setup, .fini = teardown, .timeout = 20);
+TestSuite(dentry, .init = setup, .fini = teardown, .timeout = 120);
 
 static struct dentry *find(const char *name)
 {

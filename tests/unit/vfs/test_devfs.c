@@ -4,8 +4,8 @@
 #include "tests/unit/vfs/dev_world.h"
 #include "vfs/strbuf.h"
 
-TestSuite(devfs, .init = world_init, .fini = world_fini, .timeout = 20);
-TestSuite(sysfs, .init = world_init, .fini = world_fini, .timeout = 20);
+TestSuite(devfs, .init = world_init, .fini = world_fini, .timeout = 120);
+TestSuite(sysfs, .init = world_init, .fini = world_fini, .timeout = 120);
 
 Test(devfs, has_nodes_with_number_and_mode)
 {

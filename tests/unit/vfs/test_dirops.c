@@ -27,7 +27,7 @@ static void teardown(void)
 	world_fini(&w);
 }
 
-TestSuite(dirops, .init = setup, .fini = teardown, .timeout = 20);
+TestSuite(dirops, .init = setup, .fini = teardown, .timeout = 120);
 
 #define ctx (&w.ctx)
 

@@ -5,7 +5,7 @@
 #include "vfs/file/eventfd.h"
 #include "vfs/file/pipe.h"
 
-TestSuite(epoll, .init = kinds_init, .fini = kinds_fini, .timeout = 20);
+TestSuite(epoll, .init = kinds_init, .fini = kinds_fini, .timeout = 120);
 
 #define NOW (-1)
 

@@ -6,7 +6,7 @@
 #include "vfs/file/eventfd.h"
 #include "vfs/strbuf.h"
 
-TestSuite(eventfd, .init = kinds_init, .fini = kinds_fini, .timeout = 20);
+TestSuite(eventfd, .init = kinds_init, .fini = kinds_fini, .timeout = 120);
 
 static struct file *make(unsigned initval, unsigned flags)
 {

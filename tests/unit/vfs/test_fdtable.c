@@ -24,7 +24,7 @@ static void setup(void)
 	caller_start();
 }
 
-TestSuite(fdtable, .init = setup, .fini = caller_stop, .timeout = 30);
+TestSuite(fdtable, .init = setup, .fini = caller_stop, .timeout = 120);
 
 static struct file *fresh(void)
 {

@@ -58,7 +58,7 @@ static void setup(void)
 	hostfile_set_watch_ops(&watch_ops);
 }
 
-TestSuite(hostfile, .init = setup, .fini = kinds_fini, .timeout = 20);
+TestSuite(hostfile, .init = setup, .fini = kinds_fini, .timeout = 120);
 
 static struct file *around(int hostfd, unsigned flags)
 {

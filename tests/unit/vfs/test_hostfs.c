@@ -40,7 +40,7 @@ static void end(void)
 	host_end();
 }
 
-TestSuite(hostfs, .init = begin, .fini = end, .timeout = 20);
+TestSuite(hostfs, .init = begin, .fini = end, .timeout = 120);
 
 Test(hostfs, files_and_attributes_are_the_hosts)
 {

@@ -38,7 +38,7 @@ static void teardown(void)
 	fixture_stop();
 }
 
-TestSuite(ioctl, .init = setup, .fini = teardown, .timeout = 30);
+TestSuite(ioctl, .init = setup, .fini = teardown, .timeout = 120);
 
 static long call(struct file *f, unsigned cmd, void *arg)
 {

@@ -35,7 +35,7 @@ static void teardown(void)
 	caller_stop();
 }
 
-TestSuite(lock, .init = setup, .fini = teardown, .timeout = 30);
+TestSuite(lock, .init = setup, .fini = teardown, .timeout = 120);
 
 static int set(const struct op_ctx *c, struct file *f, int cmd, short type, int64_t start,
 	       int64_t end)

@@ -9,7 +9,7 @@
 #include "vfs/file/memfd.h"
 #include "vfs/inode.h"
 
-TestSuite(memfd, .init = kinds_init, .fini = kinds_fini, .timeout = 20);
+TestSuite(memfd, .init = kinds_init, .fini = kinds_fini, .timeout = 120);
 
 #ifndef F_SEAL_EXEC
 #define F_SEAL_EXEC 0x20

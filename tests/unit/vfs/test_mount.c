@@ -30,7 +30,7 @@ static void teardown(void)
 	cr_assert_gt(memfs.put_supers, mounted, "the root's superblock was not shut down");
 }
 
-TestSuite(mount, .init = setup, .fini = teardown, .timeout = 20);
+TestSuite(mount, .init = setup, .fini = teardown, .timeout = 120);
 
 #define ctx (&w.ctx)
 

@@ -33,7 +33,7 @@ static void teardown(void)
 	cr_assert_eq(memfs.put_supers, 1, "the superblock was not shut down");
 }
 
-TestSuite(namei, .init = setup, .fini = teardown, .timeout = 20);
+TestSuite(namei, .init = setup, .fini = teardown, .timeout = 120);
 
 Test(namei, paths_resolve_as_in_path_resolution)
 {

@@ -30,7 +30,7 @@ static void teardown(void)
 	world_fini(&w);
 }
 
-TestSuite(open, .init = setup, .fini = teardown, .timeout = 20);
+TestSuite(open, .init = setup, .fini = teardown, .timeout = 120);
 
 Test(open, flags_and_kinds_give_the_errors_of_open_2)
 {

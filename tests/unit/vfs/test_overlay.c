@@ -44,7 +44,7 @@ static void end(void)
 	host_end();
 }
 
-TestSuite(overlay, .init = begin, .fini = end, .timeout = 20);
+TestSuite(overlay, .init = begin, .fini = end, .timeout = 120);
 
 Test(overlay, shows_the_lower_layer)
 {

@@ -29,7 +29,7 @@ static void teardown(void)
 	cr_assert_eq(atomic_load(&limit.used), 0, "the limit got everything back");
 }
 
-TestSuite(pagecache, .init = setup, .fini = teardown, .timeout = 20);
+TestSuite(pagecache, .init = setup, .fini = teardown, .timeout = 120);
 
 static ssize_t put(const void *data, size_t len, int64_t pos)
 {

@@ -22,7 +22,7 @@ static struct pagecache_limit limit;
 static int host;
 static unsigned seed;
 
-TestSuite(pagecache_model, .timeout = 60);
+TestSuite(pagecache_model, .timeout = 120);
 
 static int64_t draw(int64_t below)
 {

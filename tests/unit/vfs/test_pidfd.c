@@ -4,7 +4,7 @@
 #include "vfs/file/pidfd.h"
 #include "vfs/strbuf.h"
 
-TestSuite(pidfd, .init = kinds_init, .fini = kinds_fini, .timeout = 20);
+TestSuite(pidfd, .init = kinds_init, .fini = kinds_fini, .timeout = 120);
 
 static struct process {
 	int refs;

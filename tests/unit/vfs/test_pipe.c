@@ -7,7 +7,7 @@
 #include "vfs/file/pipe.h"
 #include "vfs/inode.h"
 
-TestSuite(pipe, .init = kinds_init, .fini = kinds_fini, .timeout = 20);
+TestSuite(pipe, .init = kinds_init, .fini = kinds_fini, .timeout = 120);
 
 static struct file *ends[2];
 

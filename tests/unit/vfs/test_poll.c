@@ -48,7 +48,7 @@ static void teardown(void)
 	caller_stop();
 }
 
-TestSuite(poll, .init = setup, .fini = teardown, .timeout = 30);
+TestSuite(poll, .init = setup, .fini = teardown, .timeout = 120);
 
 static void ring(int n, unsigned events)
 {

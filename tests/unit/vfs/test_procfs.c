@@ -228,7 +228,7 @@ static void proc_fini(void)
 	cred_put(seven);
 }
 
-TestSuite(procfs, .init = proc_init, .fini = proc_fini, .timeout = 20);
+TestSuite(procfs, .init = proc_init, .fini = proc_fini, .timeout = 120);
 
 static void expect_text(const char *name, const char *text)
 {

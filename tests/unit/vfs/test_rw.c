@@ -87,7 +87,7 @@ static void teardown(void)
 	caller_stop();
 }
 
-TestSuite(rw, .init = setup, .fini = teardown, .timeout = 30);
+TestSuite(rw, .init = setup, .fini = teardown, .timeout = 120);
 
 static char buf[200];
 

@@ -29,7 +29,7 @@ static void teardown(void)
 	fixture_stop();
 }
 
-TestSuite(splice, .init = setup, .fini = teardown, .timeout = 30);
+TestSuite(splice, .init = setup, .fini = teardown, .timeout = 120);
 
 static ssize_t move(struct file *in, int64_t *pos_in, struct file *out, int64_t *pos_out,
 		    size_t len, unsigned flags)

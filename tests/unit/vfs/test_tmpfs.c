@@ -16,7 +16,7 @@ static void setup(void)
 	fixture_start("size=1m,nr_inodes=2000");
 }
 
-TestSuite(tmpfs, .init = setup, .fini = fixture_stop, .timeout = 30);
+TestSuite(tmpfs, .init = setup, .fini = fixture_stop, .timeout = 120);
 
 static void make_file(const char *name, const char *content)
 {

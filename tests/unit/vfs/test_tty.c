@@ -40,8 +40,8 @@ static void pair_fini(void)
 	world_fini();
 }
 
-TestSuite(tty, .init = pair_init, .fini = pair_fini, .timeout = 20);
-TestSuite(devpts, .init = world_init, .fini = world_fini, .timeout = 20);
+TestSuite(tty, .init = pair_init, .fini = pair_fini, .timeout = 120);
+TestSuite(devpts, .init = world_init, .fini = world_fini, .timeout = 120);
 
 /* ---- fake processes: ctx is 100 in session 100; group 200 is in session 100, too ---- */
 
@@ -110,7 +110,7 @@ static void job_init(void)
 	tty_set_session(tty, 100, 100);
 }
 
-TestSuite(tty_jobs, .init = job_init, .fini = pair_fini, .timeout = 20);
+TestSuite(tty_jobs, .init = job_init, .fini = pair_fini, .timeout = 120);
 
 /* ---- helpers ---- */
 

@@ -10,7 +10,7 @@
 #include "vfs/file/pipe.h"
 #include "vfs/file/socket.h"
 
-TestSuite(unix_socket, .init = kinds_init, .fini = kinds_fini, .timeout = 30);
+TestSuite(unix_socket, .init = kinds_init, .fini = kinds_fini, .timeout = 120);
 
 static struct file *pair[2];
 

@@ -44,7 +44,7 @@ static void teardown(void)
 	kinds_fini();
 }
 
-TestSuite(unix_names, .init = setup, .fini = teardown, .timeout = 20);
+TestSuite(unix_names, .init = setup, .fini = teardown, .timeout = 120);
 
 static size_t named(const char *name, struct sockaddr_storage *ret)
 {

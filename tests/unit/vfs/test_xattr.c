@@ -16,7 +16,7 @@ static void teardown(void)
 	cr_assert_eq(attrs.total, 0);
 }
 
-TestSuite(xattr, .fini = teardown, .timeout = 20);
+TestSuite(xattr, .fini = teardown, .timeout = 120);
 
 Test(xattr, value_is_read_back_and_replaced)
 {
