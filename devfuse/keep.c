@@ -22,9 +22,7 @@ void fuse_conn_set_keep(struct fuse_conn *conn, bool keep)
 bool fuse_conn_survives(const struct fuse_conn *conn)
 {
 	fb_mutex_assert_held(&conn->lock);
-	/* What a ring's entries carry dies with the daemon's tasks: not kept. */
 	return conn->keep && conn->connected && !conn->conn_error &&
-	       !fuse_conn_has(conn, FUSE_OVER_IO_URING) &&
 	       (conn->initialized.open || conn->vacant);
 }
 
