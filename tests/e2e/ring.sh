@@ -151,6 +151,7 @@ stat -c %F /w/m & client=$!
 until [ "$(cat /sys/fs/fuse/connections/*/waiting)" = 1 ]; do sleep 0.05; done
 kill -9 $pid
 wait $pid 2>/dev/null
+until [ "$(cat /sys/fs/fuse/connections/*/keep)" = 2 ]; do sleep 0.05; done
 start /w/two
 wait $client && echo answered
 echo text >/w/m/file && cat /w/m/file
