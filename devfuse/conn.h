@@ -93,6 +93,8 @@ struct fuse_args {
 	 */
 	void (*done)(struct fuse_conn *conn, struct fuse_args *args, ssize_t result);
 	void *owner; /* free for `done` */
+	/* fuse_send_async(): its sender's `done` */
+	void (*then)(struct fuse_conn *conn, struct fuse_args *args, ssize_t result);
 };
 
 #define EDAEMONDIED 520 /* never leaves fusefs: ask the next daemon */

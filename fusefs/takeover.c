@@ -18,6 +18,7 @@
 #include <string.h>
 #include <sys/xattr.h>
 
+#include "devfuse/defer.h"
 #include "fusefs/fusefs.h"
 #include "vfs/dentry.h"
 
