@@ -1,5 +1,6 @@
 #include "sentry/cli/fuse_wrap.h"
 
+#include <stdint.h>
 #include <stdlib.h>
 #include <string.h>
 
