@@ -7,6 +7,7 @@
 #include "devfuse/params.h"
 #include "devfuse/registry.h"
 #include "devfuse/request.h"
+#include "devfuse/ring.h"
 #include "devfuse/timeout.h"
 #include "vfs/strbuf.h"
 
@@ -61,6 +62,7 @@ void fuse_conn_put(struct fuse_conn *conn)
 		list_del(&req->node);
 		free(req);
 	}
+	fuse_ring_free(conn->ring);
 	fb_mutex_destroy(&conn->lock);
 	free(conn);
 }
@@ -89,7 +91,7 @@ void fuse_conn_abort(struct fuse_conn *conn, bool by_control)
 	conn->vacant = false;
 	conn->aborted = by_control;
 	conn->max_background = ~0u; /* D70: whoever waits for room shall see the end */
-	fuse_background_flush(conn);
+	fuse_background_flush_all(conn);
 	/* Requests whose bytes are being copied end when the copier notices (D71). */
 	for (size_t i = 0; i < FUSE_COMPLETION_BUCKETS; i++)
 		for (struct fuse_request *req = conn->completions.buckets[i]; req;
@@ -98,6 +100,7 @@ void fuse_conn_abort(struct fuse_conn *conn, bool by_control)
 	list_for_each (dev, &conn->devs, conn_node)
 		end_all(conn, &dev->processing, &done);
 	end_all(conn, &conn->pending.requests, &done);
+	fuse_ring_stop(conn, &done);
 	fuse_queue_drop_forgets(&conn->pending);
 	conn->initialized.open = true;
 	waitq_wake_all(&conn->initialized.waiters, 0);
@@ -152,10 +155,11 @@ void fuse_conn_set_max_background(struct fuse_conn *conn, unsigned max_backgroun
 	fb_mutex_lock(&conn->lock);
 	if (conn->connected) { /* D70: death has lifted the limit */
 		conn->max_background = max_background;
-		fuse_background_flush(conn);
+		fuse_background_flush_all(conn);
 		waitq_wake_all(&conn->full, 0);
 	}
 	fb_mutex_unlock(&conn->lock);
+	fuse_ring_hand_out(conn);
 }
 
 void fuse_conn_shutdown(struct fuse_conn *conn)

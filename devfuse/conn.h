@@ -34,6 +34,7 @@ struct fuse_args;
 struct fuse_conn;
 struct fuse_dev;
 struct fuse_request;
+struct fuse_ring;
 struct io_iter;
 struct op_ctx;
 struct strbuf;
@@ -92,6 +93,8 @@ struct fuse_args {
 	 */
 	void (*done)(struct fuse_conn *conn, struct fuse_args *args, ssize_t result);
 	void *owner; /* free for `done` */
+	/* fuse_send_async(): its sender's `done` */
+	void (*then)(struct fuse_conn *conn, struct fuse_args *args, ssize_t result);
 };
 
 #define EDAEMONDIED 520 /* never leaves fusefs: ask the next daemon */
@@ -122,14 +125,18 @@ struct fuse_gate {
 	struct waitq waiters;
 };
 
+/* Numbers of connections without a mount; no anonymous device has them. */
+#define FUSE_ID_CUSE (1u << 20)
+
 struct fuse_conn {
 	struct ref ref;
 	struct fb_mutex lock;		 /* RANK_CONN: guards what names no other lock */
-	uint32_t id;			 /* device number of the mount; constant */
+	uint32_t id; /* device number of the mount, or from FUSE_ID_CUSE on; constant */
 	const struct fuse_conn_ops *ops; /* constant */
 	void *owner;			 /* the superblock; NULL once it is gone */
 	struct list_node registry_node;	 /* in the list of registry.c */
 	uint32_t user_id, group_id;	 /* of the mount: whose fusectl's files are; constant */
+	char device[64];		 /* CUSE: its name once it has one */
 
 	struct fuse_gate initialized;	     /* requests issued before the INIT reply wait here */
 	struct fuse_queue pending;	     /* not yet read by the daemon */
@@ -167,6 +174,10 @@ struct fuse_conn {
 	unsigned nr_async;     /* descriptors in devs with O_ASYNC */
 	bool sigio_due;	       /* a deferred job is about to signal them */
 	bool init_sync;	       /* the mounter waits for INIT, and his are the privileges */
+
+	/* Over io_uring, see ring.h. The pointer is written once, under lock. */
+	_Atomic(struct fuse_ring *) ring;
+	bool ring_promised; /* by the daemon's INIT, until a REGISTER failed */
 
 	struct list_node backings; /* fuse_backing.node */
 	unsigned nr_backings;
@@ -221,6 +232,9 @@ ssize_t fuse_conn_call(struct fuse_conn *conn, const struct op_ctx *ctx, struct 
  * Return  0, then done runs later (or has run); -errno, then it never does.
  */
 int fuse_conn_send(struct fuse_conn *conn, const struct op_ctx *ctx, struct fuse_args *args);
+
+/* D87: so much is under way in the background that what can be left out is left out. */
+bool fuse_conn_congested(struct fuse_conn *conn);
 
 /*
  * Tells the daemon that nlookup references are gone, if it is still that one which has counted

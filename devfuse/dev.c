@@ -10,9 +10,11 @@
 #include <sys/sysmacros.h>
 
 #include "devfuse/dev.h"
+#include "devfuse/gather.h"
 #include "devfuse/keep.h"
 #include "devfuse/params.h"
 #include "devfuse/request.h"
+#include "devfuse/ring.h"
 #include "sentry/base/iter.h"
 #include "vfs/chrdev.h"
 #include "vfs/ctx.h"
@@ -74,6 +76,11 @@ int fuse_dev_wait_attached(struct fuse_dev *dev)
 				     : -EPERM;
 	fb_mutex_unlock(&attach_lock);
 	return err;
+}
+
+bool fuse_dev_must_wait(struct fuse_dev *dev)
+{
+	return fuse_dev_sync_init(dev) && !dev_conn(dev);
 }
 
 int fuse_dev_set_sync_init(struct fuse_dev *dev)
@@ -237,35 +244,6 @@ static void dev_release(const struct op_ctx *ctx, struct file *file)
 
 /* --- read --------------------------------------------------------------------------------- */
 
-/* Collects small pieces, so that a whole request is one copy to the daemon where possible. */
-struct gather {
-	struct io_iter *to;
-	size_t used;
-	bool fault;
-	uint8_t buf[1024];
-};
-
-static void gather_flush(struct gather *g)
-{
-	if (g->used > 0 && iter_to(g->to, g->buf, g->used) != g->used)
-		g->fault = true;
-	g->used = 0;
-}
-
-static void gather_add(struct gather *g, const void *data, size_t len)
-{
-	if (len > sizeof(g->buf) - g->used)
-		gather_flush(g);
-	if (len > sizeof(g->buf)) {
-		if (iter_to(g->to, data, len) != len)
-			g->fault = true;
-		return;
-	}
-	if (len > 0)
-		memcpy(g->buf + g->used, data, len);
-	g->used += len;
-}
-
 static int dead_error(const struct fuse_conn *conn)
 {
 	return conn->aborted && fuse_conn_has(conn, FUSE_ABORT_ERROR) ? -ECONNABORTED : -ENODEV;
@@ -334,9 +312,7 @@ static ssize_t read_forgets(struct fuse_conn *conn, struct io_iter *to)
 	fb_mutex_unlock(&conn->lock);
 	head.in.len = (uint32_t)(sizeof(head) + count * sizeof(struct fuse_forget_one));
 	head.arg.count = (uint32_t)count;
-	g.to = to;
-	g.used = 0;
-	g.fault = false;
+	gather_init(&g, to);
 	gather_add(&g, &head, sizeof(head));
 	for (; forget; forget = next) {
 		struct fuse_forget_one one = {forget->nodeid, forget->nlookup};
@@ -355,9 +331,7 @@ static bool copy_request(const struct fuse_request *req, struct io_iter *to)
 	const struct fuse_args *args = req->args;
 	struct gather g;
 
-	g.to = to;
-	g.used = 0;
-	g.fault = false;
+	gather_init(&g, to);
 	gather_add(&g, &req->in, sizeof(req->in));
 	for (unsigned i = 0; i < args->nr_in; i++)
 		gather_add(&g, args->in[i].data, args->in[i].size);
@@ -405,9 +379,7 @@ static void refuse_too_large(struct fuse_conn *conn, struct fuse_request *req)
 	struct list_node done;
 
 	list_init(&done);
-	fuse_request_end(conn, req, req->in.opcode == FUSE_SETXATTR ? -E2BIG : -EIO, &done);
-	if (list_empty(&done))
-		return;
+	fuse_request_end(conn, req, fuse_request_too_large(req), &done);
 	fb_mutex_unlock(&conn->lock);
 	fuse_requests_complete(conn, &done);
 	fb_mutex_lock(&conn->lock);
@@ -435,8 +407,7 @@ static int wait_pending(struct fuse_conn *conn, bool nonblock)
 	return conn->connected ? 0 : dead_error(conn);
 }
 
-/* For reports: which processes serve this connection. lock held. */
-static void note_server(struct fuse_conn *conn, pid_t tgid)
+void fuse_conn_note_server(struct fuse_conn *conn, pid_t tgid)
 {
 	unsigned at = 0;
 
@@ -473,7 +444,7 @@ static ssize_t dev_read_iter(const struct op_ctx *ctx, struct file *file, struct
 		fb_mutex_unlock(&conn->lock);
 		return -EINVAL; /* D12 */
 	}
-	note_server(conn, ctx->tgid);
+	fuse_conn_note_server(conn, ctx->tgid);
 	for (;;) {
 		struct fuse_request *req;
 
@@ -557,7 +528,8 @@ static void dev_show_fdinfo(struct file *file, struct strbuf *out)
 	struct fuse_conn *conn = dev_conn(file->private);
 
 	if (conn)
-		strbuf_printf(out, "fuse_connection:\t%u\n", conn->id); /* D05 */
+		strbuf_printf(out, "fuse_connection:\t%u\n",
+			      conn->id < FUSE_ID_CUSE ? conn->id : 0); /* D05 */
 }
 
 int devfuse_init(void)
@@ -574,10 +546,13 @@ static const struct file_ops fuse_dev_ops = {
 	.write_iter = dev_write_iter,
 	.poll = dev_poll,
 	.ioctl = fuse_dev_ioctl,
+	.uring_cmd = fuse_ring_command,
 	.fasync = dev_fasync,
 	.release = dev_release,
 	.show_fdinfo = dev_show_fdinfo,
+	.nowait = true,
 	.no_position = true,
+	.any_position = true,
 	.splice_whole = true,
 };
 
@@ -588,5 +563,7 @@ const struct file_ops fuse_channel_ops = {
 	.fasync = dev_fasync,
 	.release = dev_release,
 	.show_fdinfo = dev_show_fdinfo,
+	.nowait = true,
 	.no_position = true,
+	.any_position = true,
 };

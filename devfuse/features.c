@@ -38,15 +38,21 @@ static const struct {
 	  "Dirty data is sent at fsync, close, umount, every 5 s, and when one file has 16 MiB of it; "
 	  "lseek(SEEK_DATA and SEEK_HOLE), SETATTR and an open with O_TRUNC send it first." },
 	{ "mmap",
-	  "The range is read from the daemon at mmap(2), not at the first touch; of 8 MiB and more "
-	  "only what LSEEK calls data. What a shared mapping has changed goes to the daemon at msync, "
+	  "The range is read from the daemon at mmap(2), of 8 MiB and more only what LSEEK calls data. "
+	  "A mapping of 32 MiB and more that is not executable and begins at the file's beginning is "
+	  "filled as it is touched, in order: a touch has what lies before it read as well. Not with a "
+	  "writeback cache. The host's kernel cannot touch such a page before the guest has: EFAULT "
+	  "from a native call (futex). A guest that blocks or ignores SIGBUS finds it unblocked and "
+	  "default after a touch. What a shared mapping has changed goes to the daemon at msync, "
 	  "fsync, close, every 5 s, and within 0.2 s after the last munmap; not at munmap itself. "
 	  "While a file is mapped from a descriptor open for writing, invalidations of its pages wait "
-	  "for the end of the mapping. A read-only mapping does not hold RELEASE back." },
-	{ "READ", "Readahead is part of the reader's own request; none is sent ahead in the background." },
-	{ "passthrough", "An open that is to be cached does not wait for direct writes under way "
-			 "(FOPEN_PARALLEL_DIRECT_WRITES); they drop what it has cached." },
-	{ "io_uring", "Not offered; requests travel by read(2) and write(2) of /dev/fuse." },
+	  "for the end of the mapping. A small read-only mapping does not hold RELEASE back." },
+	{ "messages of the daemon's",
+	  "Before INIT is answered and after an abort they are EINVAL, as in later kernels; 6.18 takes "
+	  "those that name no node. So is a STORE that ends beyond 2^63." },
+	{ "io_uring", "Offered when /sys/module/fuse/parameters/enable_uring says Y, as on Linux; 7.42, "
+		      "without the buffer pools and zero copy of 7.46. A queue takes 4096 entries at "
+		      "most." },
 	{ "splice", "splice(2) to and from /dev/fuse copies. A pipe with too little room for a message "
 		    "makes it fail with EINVAL, as a small buffer does, and nothing is lost; on Linux "
 		    "that request fails with EIO." },
@@ -55,12 +61,25 @@ static const struct {
 	{ "client timeout", "Beyond Linux: with `fusebox run --fuse-timeout` a client that has waited so "
 			    "long gets ETIMEDOUT (but for a blocking lock); the daemon's late answer is "
 			    "undone as that of a killed client." },
-	{ "ACL", "POSIX_ACL is not offered; the daemon sees the xattrs system.posix_acl_* like others." },
+	{ "kept connections",
+	  "Beyond Linux: with `fusebox run --fuse-keep`, the mount option keep, or a 1 in fusectl's file "
+	  "keep, a mount outlives its daemon: clients wait (killably), and the next daemon takes over by "
+	  "mounting at the same place with the same user_id, group_id and flags, and the same answer to "
+	  "INIT; else the connection is aborted. In use, inodes are looked up by their paths again, and "
+	  "files opened again. Lost: files without a name (ESTALE), locks, what the daemon itself had not "
+	  "written yet; a FLUSH of a file that the new daemon has not opened is not sent. What the dead "
+	  "daemon had read is sent again, with FUSE_UNIQUE_RESEND if it negotiates HAS_RESEND. That may "
+	  "append twice (O_APPEND) and repeats ioctls; CREATE goes without O_EXCL, SETXATTR without "
+	  "XATTR_CREATE; EEXIST, ENOENT and ENODATA of names made, removed or renamed already are "
+	  "success; RENAME_EXCHANGE fails with EIO. While no daemon is there the root answers stat, "
+	  "access and statfs from memory. The new mount API (fsopen) does not take over." },
 	{ "id mapping", "ALLOW_IDMAP is not offered: there are no id-mapped mounts." },
 	{ "security context", "There is no security module: the extension is sent without a label." },
 	{ "other kinds of mounts",
-	  "No fuseblk, no virtiofs (and so no DAX, SUBMOUNTS or MAP_ALIGNMENT)." },
-	{ "module parameters", "enable_uring and inval_wq do not exist: what they switch does not." },
+	  "There are no block devices: a mount of type fuseblk is refused as "
+	  "Linux does for a source that is none. No virtiofs (and so no DAX, SUBMOUNTS or "
+	  "MAP_ALIGNMENT)." },
+	{ "module parameters", "inval_wq does not exist: what it switches does not." },
 };
 
 static void list_notifications(struct strbuf *out)

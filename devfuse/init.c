@@ -25,7 +25,7 @@ static const struct {
 	{FUSE_ASYNC_READ, "ASYNC_READ", true, true},
 	{FUSE_POSIX_LOCKS, "POSIX_LOCKS", true, true},
 	{FUSE_ATOMIC_O_TRUNC, "ATOMIC_O_TRUNC", true, true},
-	{FUSE_EXPORT_SUPPORT, "EXPORT_SUPPORT", false, false},
+	{FUSE_EXPORT_SUPPORT, "EXPORT_SUPPORT", true, true},
 	{FUSE_BIG_WRITES, "BIG_WRITES", true, true},
 	{FUSE_DONT_MASK, "DONT_MASK", true, true},
 	{FUSE_SPLICE_WRITE, "SPLICE_WRITE", true, false},
@@ -36,15 +36,15 @@ static const struct {
 	{FUSE_AUTO_INVAL_DATA, "AUTO_INVAL_DATA", true, true},
 	{FUSE_DO_READDIRPLUS, "DO_READDIRPLUS", true, true},
 	{FUSE_READDIRPLUS_AUTO, "READDIRPLUS_AUTO", true, true},
-	{FUSE_ASYNC_DIO, "ASYNC_DIO", false, false},
+	{FUSE_ASYNC_DIO, "ASYNC_DIO", true, true},
 	{FUSE_WRITEBACK_CACHE, "WRITEBACK_CACHE", true, true},
 	{FUSE_NO_OPEN_SUPPORT, "NO_OPEN_SUPPORT", true, false},
 	{FUSE_PARALLEL_DIROPS, "PARALLEL_DIROPS", true, true},
 	{FUSE_HANDLE_KILLPRIV, "HANDLE_KILLPRIV", true, true},
-	{FUSE_POSIX_ACL, "POSIX_ACL", false, false},
+	{FUSE_POSIX_ACL, "POSIX_ACL", true, true},
 	{FUSE_ABORT_ERROR, "ABORT_ERROR", true, true},
 	{FUSE_MAX_PAGES, "MAX_PAGES", true, true},
-	{FUSE_CACHE_SYMLINKS, "CACHE_SYMLINKS", false, false},
+	{FUSE_CACHE_SYMLINKS, "CACHE_SYMLINKS", true, true},
 	{FUSE_NO_OPENDIR_SUPPORT, "NO_OPENDIR_SUPPORT", true, false},
 	{FUSE_EXPLICIT_INVAL_DATA, "EXPLICIT_INVAL_DATA", true, true},
 	{FUSE_HANDLE_KILLPRIV_V2, "HANDLE_KILLPRIV_V2", true, true},
@@ -55,19 +55,35 @@ static const struct {
 	{FUSE_HAS_EXPIRE_ONLY, "HAS_EXPIRE_ONLY", true, false},
 	{FUSE_DIRECT_IO_ALLOW_MMAP, "DIRECT_IO_ALLOW_MMAP", true, true},
 	{FUSE_PASSTHROUGH, "PASSTHROUGH", true, true},
-	{FUSE_NO_EXPORT_SUPPORT, "NO_EXPORT_SUPPORT", false, false},
+	{FUSE_NO_EXPORT_SUPPORT, "NO_EXPORT_SUPPORT", true, true},
 	{FUSE_HAS_RESEND, "HAS_RESEND", true, true},
 	{FUSE_ALLOW_IDMAP, "ALLOW_IDMAP", false, false},
-	{FUSE_OVER_IO_URING, "OVER_IO_URING", false, false},
+	{FUSE_OVER_IO_URING, "OVER_IO_URING", true, true},
 	{FUSE_REQUEST_TIMEOUT, "REQUEST_TIMEOUT", true, true},
 };
 #define NR_INIT_FLAGS (sizeof(init_flags) / sizeof(init_flags[0]))
+
+/* The module parameter that has to be set for it, or NULL. */
+static const atomic_ulong *flag_param(uint64_t flag)
+{
+	return flag == FUSE_OVER_IO_URING ? &fuse_params.enable_uring : NULL; /* U01 */
+}
+
+static bool flag_allowed(uint64_t flag)
+{
+	const atomic_ulong *param = flag_param(flag);
+
+	return !param || atomic_load(param);
+}
 
 void fuse_init_flag_list(struct strbuf *out)
 {
 	for (size_t i = 0; i < NR_INIT_FLAGS; i++)
 		strbuf_printf(out, "| %d | %s | %s | %s |\n", __builtin_ctzll(init_flags[i].flag),
-			      init_flags[i].name, init_flags[i].offered ? "yes" : "no",
+			      init_flags[i].name,
+			      flag_param(init_flags[i].flag) ? "with its module parameter"
+			      : init_flags[i].offered ? "yes"
+						      : "no",
 			      init_flags[i].honoured ? "yes" : "no");
 }
 
@@ -86,7 +102,7 @@ int fuse_conn_send_init(struct fuse_conn *conn)
 	if (!init)
 		return -ENOMEM;
 	for (size_t i = 0; i < NR_INIT_FLAGS; i++)
-		if (init_flags[i].offered)
+		if (init_flags[i].offered && flag_allowed(init_flags[i].flag))
 			offer |= init_flags[i].flag;
 	init->in.major = FUSE_KERNEL_VERSION;
 	init->in.minor = FUSE_KERNEL_MINOR_VERSION;
@@ -136,7 +152,7 @@ static void take_limits(struct fuse_conn *conn, const struct fuse_init_out *out)
 	conn->max_pages = max_pages_of(conn, conn->flags, out);
 	if (conn->minor >= 6 && out->max_readahead / PAGE * PAGE < conn->max_readahead)
 		conn->max_readahead = out->max_readahead / PAGE * PAGE;
-	if (out->time_gran >= 1 && out->time_gran <= 1000000000)
+	if (conn->minor >= 6 && out->time_gran >= 1 && out->time_gran <= 1000000000)
 		conn->time_gran_ns = out->time_gran;
 	if (conn->flags & FUSE_PASSTHROUGH)
 		conn->max_stack_depth = out->max_stack_depth;
@@ -160,7 +176,7 @@ static uint64_t flags_of(const struct fuse_init_out *out)
 	if (out->minor < 6)
 		flags = 0;
 	for (size_t i = 0; i < NR_INIT_FLAGS; i++)
-		if (init_flags[i].honoured)
+		if (init_flags[i].honoured && flag_allowed(init_flags[i].flag))
 			honoured |= flags & init_flags[i].flag;
 	/* Without a legal depth, or with dirty pages of our own, it is silently off. */
 	if (out->max_stack_depth < 1 || out->max_stack_depth > STACK_DEPTH_MAX ||
@@ -192,7 +208,8 @@ static bool same_terms(const struct fuse_conn *conn, const struct fuse_init_out 
 static void open_gate(struct fuse_conn *conn)
 {
 	conn->initialized.open = true;
-	fuse_background_flush(conn);
+	conn->ring_promised = fuse_conn_has(conn, FUSE_OVER_IO_URING);
+	fuse_background_flush(conn, NULL);
 	waitq_wake_all(&conn->initialized.waiters, 0);
 }
 

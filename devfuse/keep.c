@@ -5,6 +5,7 @@
 #include "devfuse/backing.h"
 #include "devfuse/dev.h"
 #include "devfuse/request.h"
+#include "devfuse/ring.h"
 
 void fuse_conn_set_keep(struct fuse_conn *conn, bool keep)
 {
@@ -51,6 +52,7 @@ void fuse_conn_vacate(struct fuse_conn *conn, struct list_node *done)
 		lose_all(conn, &conn->background, done);
 		lose_all(conn, &conn->pending.requests, done);
 	}
+	fuse_ring_vacate(conn, done);
 	fuse_queue_drop_forgets(&conn->pending);
 	conn->nr_servers = 0;
 	conn->no_interrupt = conn->warned_self = false;

@@ -74,6 +74,7 @@ static const struct fuse_opcode_row rows[FUSE_OPCODE_END] = {
 	[FUSE_NOTIFY_REPLY] = {.name = "NOTIFY_REPLY",
 			       .since = 15,
 			       .no_reply = true,
+			       .ring_payload = true,
 			       .in_size = 40},
 	[FUSE_BATCH_FORGET] = {.name = "BATCH_FORGET",
 			       .since = 16,

@@ -30,6 +30,7 @@ struct fuse_opcode_row {
 	bool no_reply;	       /* the daemon never answers it */
 	bool out_var;	       /* the last out argument may be shorter than its buffer */
 	bool forced;	       /* not held back by the INIT gate */
+	bool ring_payload;     /* over the ring its structure stands in the payload, as names do */
 	uint16_t in_size;      /* fixed structure in front of names and data; 0 = none */
 	uint16_t out_size;     /* fixed part of the answer; with out_var a lower bound of 0 */
 	struct fuse_compat in; /* older fixed structure, a prefix of the new one */

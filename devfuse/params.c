@@ -119,6 +119,7 @@ static const struct param max_timeout = {&fuse_params.max_request_timeout, 0, 65
 static const struct param bgreq = {&fuse_params.max_user_bgreq, 0, 65535, false, true};
 static const struct param congthresh = {&fuse_params.max_user_congthresh, 0, 65535, false, true};
 static const struct param sys_admin = {&fuse_params.allow_sys_admin_access, 0, 1, true, false};
+static const struct param uring = {&fuse_params.enable_uring, 0, 1, true, false};
 
 static const struct pseudo_entry sysctl_entries[] = {
 	FILE_ENTRY("max_pages_limit", &max_pages_limit),
@@ -130,6 +131,7 @@ static const struct pseudo_entry parameter_entries[] = {
 	FILE_ENTRY("max_user_bgreq", &bgreq),
 	FILE_ENTRY("max_user_congthresh", &congthresh),
 	FILE_ENTRY("allow_sys_admin_access", &sys_admin),
+	FILE_ENTRY("enable_uring", &uring),
 	{.name = NULL},
 };
 

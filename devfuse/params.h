@@ -19,6 +19,7 @@ struct fuse_params {
 	/* Module parameters: what a daemon without CAP_SYS_ADMIN may ask for. */
 	atomic_ulong max_user_bgreq, max_user_congthresh;
 	atomic_ulong allow_sys_admin_access; /* bool: CAP_SYS_ADMIN sees what is not shared */
+	atomic_ulong enable_uring; /* bool: daemons are offered the ring (U01) */
 };
 extern struct fuse_params fuse_params;
 

@@ -417,6 +417,7 @@ struct fuse_setxattr_in { /* 8 bytes unless FUSE_SETXATTR_EXT (7.33) */
 };
 FUSE_WIRE_SIZE(fuse_setxattr_in, 16);
 #define FUSE_COMPAT_SETXATTR_IN_SIZE 8
+#define FUSE_SETXATTR_ACL_KILL_SGID (1u << 0) /* setxattr_flags */
 
 struct fuse_getxattr_in {
 	uint32_t size;
@@ -741,6 +742,38 @@ struct fuse_ext_header {
 	uint32_t type;
 };
 FUSE_WIRE_SIZE(fuse_ext_header, 8);
+
+/* --- over io_uring (7.42) -------------------------------------------------------------------- */
+
+#define FUSE_IO_URING_CMD_REGISTER	   1 /* sqe->cmd_op */
+#define FUSE_IO_URING_CMD_COMMIT_AND_FETCH 2
+
+#define FUSE_URING_IN_OUT_HEADER_SZ 128
+#define FUSE_URING_OP_IN_OUT_SZ	    128
+
+struct fuse_uring_cmd_req { /* in the command area of the submission entry */
+	uint64_t flags;
+	uint64_t commit_id; /* COMMIT_AND_FETCH: of the request that is answered */
+	uint16_t qid;
+	uint8_t padding[6];
+};
+FUSE_WIRE_SIZE(fuse_uring_cmd_req, 24);
+
+struct fuse_uring_ent_in_out {
+	uint64_t flags;
+	uint64_t commit_id;
+	uint32_t payload_sz; /* bytes in the payload: of the request, then of the answer */
+	uint32_t padding;
+	uint64_t reserved;
+};
+FUSE_WIRE_SIZE(fuse_uring_ent_in_out, 32);
+
+struct fuse_uring_req_header { /* an entry's header area in the daemon's memory */
+	uint8_t in_out[FUSE_URING_IN_OUT_HEADER_SZ]; /* fuse_in_header, then fuse_out_header */
+	uint8_t op_in[FUSE_URING_OP_IN_OUT_SZ];	     /* the request's first argument */
+	struct fuse_uring_ent_in_out ring_ent_in_out;
+};
+FUSE_WIRE_SIZE(fuse_uring_req_header, 288);
 
 /* --- CUSE: character devices, on /dev/cuse -------------------------------------------------- */
 

@@ -4,6 +4,7 @@
 #include <stdlib.h>
 
 #include "devfuse/request.h"
+#include "devfuse/ring.h"
 
 /* D15: while both wait, so many requests, then so many reads of forgets, and again. */
 #define REQUESTS_PER_TURN 8
@@ -130,20 +131,41 @@ void fuse_background_add(struct fuse_conn *conn, struct fuse_request *req)
 	fb_mutex_assert_held(&conn->lock);
 	req->background = true;
 	req->state = REQ_BACKGROUND;
+	req->ring_queue = fuse_ring_ready(conn) ? fuse_ring_choose(conn) : NULL;
 	conn->num_background++;
-	list_add_tail(&conn->background, &req->node);
-	fuse_background_flush(conn);
+	list_add_tail(req->ring_queue ? &req->ring_queue->background : &conn->background,
+		      &req->node);
+	fuse_background_flush(conn, req->ring_queue);
 }
 
-void fuse_background_flush(struct fuse_conn *conn)
+static bool background_has_room(const struct fuse_conn *conn, const struct fuse_ring_queue *queue)
 {
+	return conn->active_background < conn->max_background ||
+	       (queue && queue->active_background == 0);
+}
+
+void fuse_background_flush(struct fuse_conn *conn, struct fuse_ring_queue *queue)
+{
+	struct list_node *waiting = queue ? &queue->background : &conn->background;
+
 	fb_mutex_assert_held(&conn->lock);
-	while (conn->active_background < conn->max_background && !list_empty(&conn->background)) {
-		struct fuse_request *req = list_first(&conn->background, struct fuse_request, node);
+	while (background_has_room(conn, queue) && !list_empty(waiting)) {
+		struct fuse_request *req = list_first(waiting, struct fuse_request, node);
 
 		list_del(&req->node);
 		req->active = true;
 		conn->active_background++;
+		if (queue)
+			queue->active_background++;
 		fuse_request_queue(conn, req);
 	}
+}
+
+void fuse_background_flush_all(struct fuse_conn *conn)
+{
+	struct fuse_ring *ring = conn->ring;
+
+	fuse_background_flush(conn, NULL);
+	for (unsigned i = 0; ring && i < ring->nr_queues; i++)
+		fuse_background_flush(conn, &ring->queues[i]);
 }

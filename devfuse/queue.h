@@ -14,6 +14,7 @@
 
 struct fuse_conn;
 struct fuse_request;
+struct fuse_ring_queue;
 
 /* One inode's debt to the daemon. Allocated with the inode, so that forgetting never fails. */
 struct fuse_forget {
@@ -61,9 +62,11 @@ struct fuse_request *fuse_completions_find(struct fuse_completions *map, uint64_
 
 /*
  * The background class (D87): at most max_background of these are with the daemon, the rest waits
- * in conn->background. _flush moves as many as fit into the pending queue.
+ * in conn->background, or over the ring in that of its queue, which may always have one active
+ * (U16). _flush queues as many of one of these lists as may go; NULL is conn's own.
  */
 void fuse_background_add(struct fuse_conn *conn, struct fuse_request *req);
-void fuse_background_flush(struct fuse_conn *conn);
+void fuse_background_flush(struct fuse_conn *conn, struct fuse_ring_queue *queue);
+void fuse_background_flush_all(struct fuse_conn *conn);
 
 #endif

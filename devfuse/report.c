@@ -9,11 +9,13 @@
 
 #include "devfuse/registry.h"
 #include "devfuse/request.h"
+#include "devfuse/ring.h"
 #include "vfs/strbuf.h"
 #include "vfs/tasks.h"
 
 #define REQUESTS_MAX 64 /* shown per connection; more are counted */
 #define CONNS_MAX    64
+#define QUEUES_MAX   16 /* of a ring; more are as a rule of no interest */
 
 struct shown_request {
 	enum fuse_request_state state;
@@ -21,51 +23,94 @@ struct shown_request {
 	uint64_t unique, nodeid;
 	pid_t tid, tgid; /* of the client; 0 = none */
 	bool orphan, async;
+	int qid; /* of the ring; -1 = it goes by read and write */
 	int64_t age_ns;
+};
+
+struct shown_queue {
+	unsigned qid, nr_entries, nr_free, nr_waiting;
 };
 
 struct snapshot {
 	uint32_t id, user_id, group_id;
-	bool connected, initialized, refused, vacant;
+	char device[64];
+	bool connected, initialized, refused, vacant, awaits_ring;
 	unsigned nr_devs, nr_reading, num_background, max_background;
 	size_t nr_waiting, nr_forgets, nr_interrupts;
 	struct fuse_server servers[FUSE_SERVERS];
 	unsigned nr_servers;
 	struct shown_request *requests;
 	size_t nr_requests, nr_left_out;
+	struct shown_queue queues[QUEUES_MAX];
+	unsigned nr_queues;
 };
 
-static void copy_list(struct snapshot *snap, struct list_node *list, int64_t now_ns)
+static void copy_request(struct snapshot *snap, const struct fuse_request *req, int qid,
+			 int64_t now_ns)
+{
+	if (snap->nr_requests == REQUESTS_MAX) {
+		snap->nr_left_out++;
+		return;
+	}
+	snap->requests[snap->nr_requests++] = (struct shown_request){
+		.state = req->state,
+		.opcode = req->in.opcode,
+		.unique = req->in.unique,
+		.nodeid = req->in.nodeid,
+		.tid = (pid_t)req->in.pid,
+		.tgid = req->tgid,
+		.orphan = req->orphan,
+		.async = req->async,
+		.qid = qid,
+		.age_ns = now_ns - req->created_ns,
+	};
+}
+
+static void copy_list(struct snapshot *snap, struct list_node *list, int qid, int64_t now_ns)
 {
 	struct fuse_request *req;
 
-	list_for_each (req, list, node) {
-		if (snap->nr_requests == REQUESTS_MAX) {
-			snap->nr_left_out++;
-			continue;
-		}
-		snap->requests[snap->nr_requests++] = (struct shown_request){
-			.state = req->state,
-			.opcode = req->in.opcode,
-			.unique = req->in.unique,
-			.nodeid = req->in.nodeid,
-			.tid = (pid_t)req->in.pid,
-			.tgid = req->tgid,
-			.orphan = req->orphan,
-			.async = req->async,
-			.age_ns = now_ns - req->created_ns,
+	list_for_each (req, list, node)
+		copy_request(snap, req, qid, now_ns);
+}
+
+static unsigned length(const struct list_node *list)
+{
+	unsigned n = 0;
+
+	for (const struct list_node *at = list->next; at != list; at = at->next)
+		n++;
+	return n;
+}
+
+static void copy_queue(struct snapshot *snap, struct fuse_ring_queue *queue, unsigned qid,
+		       int64_t now_ns)
+{
+	struct fuse_ring_entry *entry;
+
+	if (snap->nr_queues < QUEUES_MAX)
+		snap->queues[snap->nr_queues++] = (struct shown_queue){
+			.qid = qid,
+			.nr_entries = queue->nr_entries,
+			.nr_free = length(&queue->available),
+			.nr_waiting = length(&queue->requests) + length(&queue->background),
 		};
-	}
+	list_for_each (entry, &queue->busy, node)
+		copy_request(snap, entry->req, (int)qid, now_ns);
+	copy_list(snap, &queue->requests, (int)qid, now_ns);
+	copy_list(snap, &queue->background, (int)qid, now_ns);
 }
 
 /* lock held */
 static void copy_conn(struct snapshot *snap, struct fuse_conn *conn)
 {
 	int64_t now_ns = clock_monotonic_ns();
-	const struct list_node *at;
+	struct fuse_ring *ring = conn->ring;
 	struct fuse_dev *dev;
 
+	memcpy(snap->device, conn->device, sizeof(snap->device));
 	snap->connected = conn->connected;
+	snap->awaits_ring = fuse_ring_awaited(conn);
 	snap->initialized = conn->initialized.open;
 	snap->refused = conn->conn_error;
 	snap->vacant = conn->vacant;
@@ -76,14 +121,15 @@ static void copy_conn(struct snapshot *snap, struct fuse_conn *conn)
 	snap->nr_waiting = conn->nr_waiting;
 	for (const struct fuse_forget *f = conn->pending.forgets; f; f = f->next)
 		snap->nr_forgets++;
-	for (at = conn->pending.interrupts.next; at != &conn->pending.interrupts; at = at->next)
-		snap->nr_interrupts++;
+	snap->nr_interrupts = length(&conn->pending.interrupts);
 	memcpy(snap->servers, conn->servers, sizeof(snap->servers));
 	snap->nr_servers = conn->nr_servers;
 	list_for_each (dev, &conn->devs, conn_node)
-		copy_list(snap, &dev->processing, now_ns);
-	copy_list(snap, &conn->pending.requests, now_ns);
-	copy_list(snap, &conn->background, now_ns);
+		copy_list(snap, &dev->processing, -1, now_ns);
+	copy_list(snap, &conn->pending.requests, -1, now_ns);
+	copy_list(snap, &conn->background, -1, now_ns);
+	for (unsigned i = 0; ring && i < ring->nr_queues; i++)
+		copy_queue(snap, &ring->queues[i], i, now_ns);
 }
 
 static bool snapshot_take(struct snapshot *snap, struct fuse_conn *conn)
@@ -181,6 +227,8 @@ static void put_request(struct strbuf *out, const struct snapshot *snap,
 	else
 		put_task(out, req->tgid, req->tid);
 	strbuf_printf(out, " -> connection %u -> ", snap->id);
+	if (req->qid >= 0)
+		strbuf_printf(out, "ring queue %d -> ", req->qid);
 	if (req->state == REQ_BACKGROUND)
 		strbuf_puts(out, "held back, the background class is full");
 	else if (!read)
@@ -192,14 +240,26 @@ static void put_request(struct strbuf *out, const struct snapshot *snap,
 	strbuf_putc(out, '\n');
 }
 
+static void put_owner(struct strbuf *out, const struct snapshot *snap)
+{
+	strbuf_printf(out, "connection %u, ", snap->id);
+	if (snap->id < FUSE_ID_CUSE) {
+		strbuf_printf(out, "mounted for user %u group %u", snap->user_id, snap->group_id);
+	} else {
+		strbuf_puts(out, "CUSE device ");
+		strbuf_puts_escaped(out, snap->device[0] ? snap->device : "without a name yet");
+	}
+}
+
 static void put_conn(struct strbuf *out, const struct snapshot *snap)
 {
-	strbuf_printf(out, "connection %u, mounted for user %u group %u: %s\n", snap->id,
-		      snap->user_id, snap->group_id,
+	put_owner(out, snap);
+	strbuf_printf(out, ": %s\n",
 		      !snap->connected	   ? "dead"
 		      : snap->refused	   ? "INIT was refused"
 		      : snap->vacant	   ? "kept, waits for another daemon"
 		      : !snap->initialized ? "waits for the answer to INIT"
+		      : snap->awaits_ring  ? "waits for the ring that its daemon has promised"
 					   : "alive");
 	strbuf_puts(out, "  daemon: ");
 	put_servers(out, snap);
@@ -208,6 +268,10 @@ static void put_conn(struct strbuf *out, const struct snapshot *snap)
 		      "  queues: %zu requests, %zu interrupts, %zu forgets; background %u of %u\n",
 		      snap->nr_waiting, snap->nr_interrupts, snap->nr_forgets, snap->num_background,
 		      snap->max_background);
+	for (unsigned i = 0; i < snap->nr_queues; i++)
+		strbuf_printf(out, "  ring queue %u: %u entries, %u free, %u requests wait\n",
+			      snap->queues[i].qid, snap->queues[i].nr_entries,
+			      snap->queues[i].nr_free, snap->queues[i].nr_waiting);
 	for (size_t i = 0; i < snap->nr_requests; i++)
 		put_request(out, snap, &snap->requests[i]);
 	if (snap->nr_left_out)

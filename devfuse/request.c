@@ -1,6 +1,7 @@
 /* Making, queueing and ending requests; see request.h for the states. */
 #include "devfuse/request.h"
 #include "devfuse/defer.h"
+#include "devfuse/ring.h"
 #include "devfuse/timeout.h"
 
 #include <signal.h>
@@ -34,6 +35,7 @@ struct fuse_request *fuse_request_new(struct fuse_conn *conn, const struct op_ct
 	list_init(&req->intr_node);
 	req->hash_next = NULL;
 	req->dev = NULL;
+	req->ring_queue = NULL;
 	req->state = REQ_PENDING;
 	req->async = req->background = req->active = false;
 	req->interrupted = req->aborted = req->orphan = req->want_wake = false;
@@ -154,9 +156,26 @@ void fuse_request_queue(struct fuse_conn *conn, struct fuse_request *req)
 		fuse_completions_add(&conn->completions, req);
 	}
 	req->state = REQ_PENDING;
-	list_add_tail(&conn->pending.requests, &req->node);
 	fuse_stats_sent(req->in.opcode);
+	if (fuse_ring_ready(conn)) {
+		if (!req->ring_queue)
+			req->ring_queue = fuse_ring_choose(conn);
+		fuse_ring_queue_request(req);
+		return;
+	}
+	list_add_tail(&conn->pending.requests, &req->node);
 	fuse_conn_readable(conn);
+}
+
+int fuse_request_too_large(const struct fuse_request *req)
+{
+	return req->in.opcode == FUSE_SETXATTR ? -E2BIG : -EIO;
+}
+
+bool fuse_request_head_expired(struct list_node *list, int64_t born_before_ns)
+{
+	return !list_empty(list) &&
+	       list_first(list, struct fuse_request, node)->created_ns < born_before_ns;
 }
 
 void fuse_request_end(struct fuse_conn *conn, struct fuse_request *req, ssize_t result,
@@ -174,7 +193,9 @@ void fuse_request_end(struct fuse_conn *conn, struct fuse_request *req, ssize_t 
 		conn->num_background--;
 		if (req->active)
 			conn->active_background--;
-		fuse_background_flush(conn);
+		if (req->active && req->ring_queue)
+			req->ring_queue->active_background--;
+		fuse_background_flush(conn, req->ring_queue);
 		if (conn->num_background < conn->max_background)
 			waitq_wake(&conn->full, 0);
 	}
@@ -193,7 +214,7 @@ static ssize_t enosys_result(struct fuse_conn *conn, const struct fuse_request *
 	return req->row->enosys_result;
 }
 
-void fuse_requests_complete(struct fuse_conn *conn, struct list_node *done)
+void fuse_results_deliver(struct fuse_conn *conn, struct list_node *done)
 {
 	while (!list_empty(done)) {
 		struct fuse_request *req = list_first(done, struct fuse_request, node);
@@ -214,6 +235,12 @@ void fuse_requests_complete(struct fuse_conn *conn, struct list_node *done)
 		fuse_request_free(conn, req);
 		fb_mutex_unlock(&conn->lock);
 	}
+}
+
+void fuse_requests_complete(struct fuse_conn *conn, struct list_node *done)
+{
+	fuse_ring_hand_out(conn);
+	fuse_results_deliver(conn, done);
 }
 
 void fuse_request_interrupt(struct fuse_conn *conn, struct fuse_request *req)
@@ -239,15 +266,21 @@ static int conn_state_error(const struct fuse_conn *conn, const struct fuse_args
 	return 0;
 }
 
-/* Waits until INIT was answered (I10: killably). lock held. */
-static int wait_initialized(struct fuse_conn *conn, int64_t deadline_ns)
+/* INIT was answered, and for requests a promised ring is there, too (U05). */
+static bool gate_open(const struct fuse_conn *conn, bool for_request)
+{
+	return conn->initialized.open && !(for_request && fuse_ring_awaited(conn));
+}
+
+/* Waits for that (I10: killably). lock held. */
+static int wait_initialized(struct fuse_conn *conn, bool for_request, int64_t deadline_ns)
 {
 	int err = 0;
 
-	if (conn->initialized.open)
+	if (gate_open(conn, for_request))
 		return 0;
 	conn->nr_waiting++; /* D89 */
-	while (!err && !conn->initialized.open)
+	while (!err && !gate_open(conn, for_request))
 		err = waitq_wait(&conn->initialized.waiters, 0, &conn->lock, WAIT_KILLABLE,
 				 deadline_ns);
 	conn->nr_waiting--;
@@ -257,7 +290,7 @@ static int wait_initialized(struct fuse_conn *conn, int64_t deadline_ns)
 /* Forced requests do not wait for the first daemon (D84), but none finds a dead one's successor. */
 static int wait_gate(struct fuse_conn *conn, const struct fuse_args *args, int64_t deadline_ns)
 {
-	return args->force && !conn->vacant ? 0 : wait_initialized(conn, deadline_ns);
+	return args->force && !conn->vacant ? 0 : wait_initialized(conn, true, deadline_ns);
 }
 
 int fuse_conn_wait_init(struct fuse_conn *conn)
@@ -265,7 +298,7 @@ int fuse_conn_wait_init(struct fuse_conn *conn)
 	int err;
 
 	fb_mutex_lock(&conn->lock);
-	err = wait_initialized(conn, fuse_client_deadline(conn, FUSE_INIT));
+	err = wait_initialized(conn, false, fuse_client_deadline(conn, FUSE_INIT));
 	if (!err && (conn->conn_error || !conn->connected))
 		err = -ENOTCONN;
 	fb_mutex_unlock(&conn->lock);
@@ -410,6 +443,11 @@ ssize_t fuse_conn_call(struct fuse_conn *conn, const struct op_ctx *ctx, struct 
 		return err ? err : -ENOMEM;
 	}
 	fuse_request_queue(conn, req);
+	if (req->ring_queue) {
+		fb_mutex_unlock(&conn->lock);
+		fuse_ring_hand_out(conn);
+		fb_mutex_lock(&conn->lock);
+	}
 	err = wait_for_answer(conn, req, args->force, deadline_ns);
 	if (err) {
 		fb_mutex_unlock(&conn->lock);
@@ -429,7 +467,7 @@ int fuse_conn_send(struct fuse_conn *conn, const struct op_ctx *ctx, struct fuse
 
 	fb_mutex_lock(&conn->lock);
 	if (!args->force) {
-		err = wait_initialized(conn, deadline_ns);
+		err = wait_initialized(conn, true, deadline_ns);
 		while (err == 0 && conn->connected && conn->num_background >= conn->max_background)
 			err = waitq_wait(&conn->full, 0, &conn->lock, WAIT_KILLABLE, deadline_ns);
 		if (err == -ERESTARTSYS)
@@ -452,7 +490,18 @@ int fuse_conn_send(struct fuse_conn *conn, const struct op_ctx *ctx, struct fuse
 		fuse_background_add(conn, req);
 	}
 	fb_mutex_unlock(&conn->lock);
+	fuse_ring_hand_out(conn);
 	return 0;
+}
+
+bool fuse_conn_congested(struct fuse_conn *conn)
+{
+	bool congested;
+
+	fb_mutex_lock(&conn->lock);
+	congested = conn->num_background >= conn->congestion_threshold;
+	fb_mutex_unlock(&conn->lock);
+	return congested;
 }
 
 void fuse_conn_forget(struct fuse_conn *conn, struct fuse_forget *forget, uint64_t nodeid,

@@ -15,11 +15,14 @@
 #include "sentry/base/err.h"
 #include "sentry/base/log.h"
 
+struct fuse_ring_entry;
+struct fuse_ring_queue;
+
 enum fuse_request_state {
-	REQ_BACKGROUND, /* in conn->background: its class is full */
-	REQ_PENDING,	/* in conn->pending.requests */
+	REQ_BACKGROUND, /* in conn->background, or that of a ring's queue: its class is full */
+	REQ_PENDING,	/* in conn->pending.requests, or those of a ring's queue */
 	REQ_SENDING,	/* being copied to the daemon; in no list */
-	REQ_SENT,	/* in dev->processing */
+	REQ_SENT,	/* in dev->processing, or of a busy entry of the ring */
 	REQ_REPLYING,	/* the answer is being copied; in no list */
 	REQ_FINISHED,
 };
@@ -29,6 +32,8 @@ struct fuse_request {
 	struct list_node intr_node; /* in conn->pending.interrupts, else self-linked */
 	struct fuse_request *hash_next;
 	struct fuse_dev *dev; /* who read it; its answer must come from there (D60) */
+	/* Over the ring: whose request it is. A background one counts there while it is active. */
+	struct fuse_ring_queue *ring_queue;
 	enum fuse_request_state state;
 	bool async;	  /* args->done gets the result */
 	bool background;  /* counts in num_background */
@@ -68,9 +73,21 @@ void fuse_request_queue(struct fuse_conn *conn, struct fuse_request *req);
  */
 void fuse_request_end(struct fuse_conn *conn, struct fuse_request *req, ssize_t result,
 		      struct list_node *done);
+/*
+ * What is left to do whenever the lock has been given up: delivers the results, and hands out what
+ * free entries of the ring were given meanwhile. No lock.
+ */
 void fuse_requests_complete(struct fuse_conn *conn, struct list_node *done);
+void fuse_results_deliver(struct fuse_conn *conn, struct list_node *done); /* only that; no lock */
+/* What the client of a request hears that does not fit into the daemon's buffer (D17, U14). */
+int fuse_request_too_large(const struct fuse_request *req);
+/* The oldest of a list in order of age was born before. */
+bool fuse_request_head_expired(struct list_node *list, int64_t born_before_ns);
 /* Queues an INTERRUPT for a request that has been read, unless one waits already. lock held. */
 void fuse_request_interrupt(struct fuse_conn *conn, struct fuse_request *req);
+
+/* For reports: which processes serve this connection. lock held. */
+void fuse_conn_note_server(struct fuse_conn *conn, pid_t tgid);
 
 /* Something was queued: wakes a reader, signals O_ASYNC ones. lock held. */
 void fuse_conn_readable(struct fuse_conn *conn);
@@ -87,6 +104,13 @@ void fuse_orphan_undo(struct fuse_conn *conn, struct fuse_request *req);
 /* reply.c: one message of the daemon's. Bytes consumed or -errno. */
 ssize_t fuse_reply_write(struct fuse_conn *conn, struct fuse_dev *dev, const struct op_ctx *ctx,
 			 struct io_iter *from);
+
+/*
+ * The same over the ring, for a request that was sent in `entry`, whose command has brought the
+ * answer. Ends it, also when the answer is wrong (U13). lock held; given up while bytes are copied.
+ */
+void fuse_reply_commit(struct fuse_conn *conn, const struct fuse_ring_entry *entry,
+		       struct fuse_request *req, struct list_node *done);
 
 /* init.c: the answer to INIT; runs before the gate opens. */
 void fuse_init_done(struct fuse_conn *conn, struct fuse_args *args, ssize_t result);
@@ -106,6 +130,7 @@ struct fuse_dev {
 
 /* D10, D11: 0 when it is attached; -EPERM, or with sync_init sleeps until it is: -ERESTARTSYS. */
 int fuse_dev_wait_attached(struct fuse_dev *dev);
+bool fuse_dev_must_wait(struct fuse_dev *dev); /* would that sleep? */
 /* -EINVAL once it is attached. */
 int fuse_dev_set_sync_init(struct fuse_dev *dev);
 long fuse_dev_ioctl(const struct op_ctx *ctx, struct file *file, unsigned cmd, uint64_t arg);

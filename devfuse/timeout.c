@@ -4,6 +4,7 @@
 #include "devfuse/defer.h"
 #include "devfuse/params.h"
 #include "devfuse/request.h"
+#include "devfuse/ring.h"
 
 #define SECOND_NS 1000000000ll
 
@@ -34,25 +35,19 @@ void fuse_timeout_start(struct fuse_conn *conn, unsigned seconds)
 		arm(conn);
 }
 
-static bool head_expired(const struct list_node *list, int64_t born_before_ns)
-{
-	return !list_empty(list) &&
-	       list_first(list, struct fuse_request, node)->created_ns < born_before_ns;
-}
-
 /* The lists are in order of age, so their heads tell. lock held. */
 static bool expired(struct fuse_conn *conn)
 {
 	int64_t before_ns = clock_monotonic_ns() - conn->request_timeout_ns;
 	struct fuse_dev *dev;
 
-	if (head_expired(&conn->pending.requests, before_ns) ||
-	    head_expired(&conn->background, before_ns))
+	if (fuse_request_head_expired(&conn->pending.requests, before_ns) ||
+	    fuse_request_head_expired(&conn->background, before_ns))
 		return true;
 	list_for_each (dev, &conn->devs, conn_node)
-		if (head_expired(&dev->processing, before_ns))
+		if (fuse_request_head_expired(&dev->processing, before_ns))
 			return true;
-	return false;
+	return fuse_ring_expired(conn, before_ns);
 }
 
 static void abort_conn(void *arg)

@@ -28,6 +28,12 @@ bool fuse_allowed(const struct op_ctx *ctx, const struct fuse_super *fs)
 	       cred->gid == fs->group_id;
 }
 
+/* Where no daemon could learn anything, a set-uid mount helper may prepare for the next one. */
+static bool may_look(const struct op_ctx *ctx, const struct inode *inode)
+{
+	return fuse_allowed(ctx, fuse_of(inode)) || fuse_is_vacant_root(inode);
+}
+
 /* The daemon's attributes are not to be used: the inode is dead for us (section 9). */
 static int reject_attributes(struct inode *inode)
 {
@@ -49,6 +55,7 @@ static int do_getattr(const struct op_ctx *ctx, struct inode *inode, struct fuse
 	ssize_t err;
 
 	memset(&out, 0, sizeof(out));
+	fuse_forget_acls(inode); /* F31 */
 	fuse_args_init(&args, FUSE_GETATTR, inode);
 	if (ff && inode_is_reg(inode)) {
 		in.getattr_flags = FUSE_GETATTR_FH;
@@ -97,6 +104,7 @@ static int do_statx(const struct op_ctx *ctx, struct inode *inode)
 	ssize_t err;
 
 	memset(&out, 0, sizeof(out));
+	fuse_forget_acls(inode);
 	fuse_args_init(&args, FUSE_STATX, inode);
 	fuse_args_in(&args, &in, sizeof(in));
 	fuse_args_out(&args, &out, sizeof(out));
@@ -169,7 +177,7 @@ int fuse_getattr(const struct op_ctx *ctx, const struct path *path, struct kstat
 
 	if (fuse_is_bad(inode))
 		return -EIO;
-	if (!fuse_allowed(ctx, fuse_of(inode))) { /* F30 */
+	if (!may_look(ctx, inode)) { /* F30 */
 		if (mask)
 			return -EACCES;
 		memset(ret_stat, 0, sizeof(*ret_stat));
@@ -333,6 +341,8 @@ static int do_setattr(const struct op_ctx *ctx, struct inode *inode, struct iatt
 	fuse_args_in(&args, &in, sizeof(in));
 	fuse_args_out(&args, &out, sizeof(out));
 	err = fuse_send(ctx, inode, &args);
+	if (err >= 0)
+		fuse_forget_acls(inode); /* the daemon's list follows the mode */
 	if (err >= 0 && !attr_matches(inode, &out.attr))
 		err = reject_attributes(inode);
 	if (err < 0) {
@@ -482,7 +492,7 @@ int fuse_permission(const struct op_ctx *ctx, struct inode *inode, unsigned mask
 
 	if (fuse_is_bad(inode))
 		return -EIO;
-	if (!fuse_allowed(ctx, fs))
+	if (!may_look(ctx, inode))
 		return -EACCES; /* F41 */
 	if ((fs->default_permissions || exec) && needs_refresh(inode, PERM_MASK)) {
 		err = do_getattr(ctx, inode, NULL);

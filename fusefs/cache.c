@@ -21,6 +21,7 @@
 #define MAX_WORDS (1LL << 24) /* 128 MiB */
 
 static atomic_llong all_words;
+static atomic_llong all_dirty; /* pages, of all caches */
 
 static struct {
 	struct fb_mutex lock; /* RANK_LEAF */
@@ -37,6 +38,16 @@ void fuse_cache_set_budget(uint64_t bytes)
 	fb_mutex_lock(&budget.lock);
 	budget.max_pages = bytes / PAGE;
 	fb_mutex_unlock(&budget.lock);
+}
+
+uint64_t fuse_cache_pages(void)
+{
+	uint64_t pages;
+
+	fb_mutex_lock(&budget.lock);
+	pages = budget.pages;
+	fb_mutex_unlock(&budget.lock);
+	return pages;
 }
 
 void fuse_cache_init(struct fuse_cache *cache)
@@ -64,7 +75,7 @@ static void budget_charge(struct fuse_cache *cache)
 	budget.pages += (uint64_t)(pages - cache->charged);
 	cache->charged = pages;
 	list_del(&cache->lru_node);
-	if (cache->nr_valid > 0 && cache->nr_dirty == 0 && !cache->mapped)
+	if (cache->nr_valid > 0 && cache->nr_dirty == 0 && cache->probe < 0)
 		list_add_tail(&budget.lru, &cache->lru_node);
 	fb_mutex_unlock(&budget.lock);
 }
@@ -83,6 +94,7 @@ void fuse_cache_destroy(struct fuse_cache *cache)
 	page_sums_free(&cache->sums);
 	pagecache_destroy(&cache->data);
 	atomic_fetch_sub(&all_words, cache->valid_words);
+	atomic_fetch_sub(&all_dirty, cache->nr_dirty);
 	free(cache->valid);
 	free(cache->dirty);
 	fb_mutex_destroy(&cache->lock);
@@ -141,6 +153,7 @@ static void set_dirty(struct fuse_cache *cache, int64_t page, bool dirty)
 		return;
 	cache->dirty[page / 64] ^= 1ULL << (page % 64);
 	cache->nr_dirty += dirty ? 1 : -1;
+	atomic_fetch_add(&all_dirty, dirty ? 1 : -1);
 }
 
 static void set_valid(struct fuse_cache *cache, int64_t first, int64_t end, bool valid)
@@ -180,16 +193,22 @@ static struct fuse_fill *overlapping_fill(struct fuse_cache *cache, int64_t firs
 	return NULL;
 }
 
-/* The bytes of a page; zeros behind what was ever stored. */
-static void load_page(struct fuse_cache *cache, int64_t page, void *buf)
+/* The bytes of some pages; zeros behind what was ever stored. */
+static void load_pages(struct fuse_cache *cache, int64_t page, int64_t count, void *buf)
 {
+	size_t len = (size_t)count * PAGE;
 	struct io_iter to;
 	ssize_t n;
 
-	iter_init_mem(&to, buf, PAGE);
+	iter_init_mem(&to, buf, len);
 	n = pagecache_read(&cache->data, &to, page * PAGE);
 	n = n < 0 ? 0 : n;
-	memset((char *)buf + n, 0, PAGE - (size_t)n);
+	memset((char *)buf + n, 0, len - (size_t)n);
+}
+
+static void load_page(struct fuse_cache *cache, int64_t page, void *buf)
+{
+	load_pages(cache, page, 1, buf);
 }
 
 static int64_t page_of(int64_t pos)
@@ -199,6 +218,20 @@ static int64_t page_of(int64_t pos)
 static int64_t page_after(int64_t end)
 {
 	return end / PAGE + (end % PAGE != 0);
+}
+
+/* Storing the page would make those before it appear in mappings, as zeros. */
+static bool beyond_frontier(struct fuse_cache *cache, int64_t page)
+{
+	return cache->lazy && page > page_after(pagecache_size(&cache->data));
+}
+
+/* With `lazy`: mappings may use what is before the page. */
+static int move_frontier(struct fuse_cache *cache, int64_t page)
+{
+	if (!cache->lazy || pagecache_size(&cache->data) >= page * PAGE)
+		return 0;
+	return pagecache_truncate(&cache->data, page * PAGE);
 }
 
 /* --- budget ------------------------------------------------------------------------------- */
@@ -227,6 +260,20 @@ static struct fuse_cache *pick_victim(void)
 	return victim;
 }
 
+static bool lease_granted(int probe, int lease);
+
+/* Was handed to mappings that nobody watches: perhaps they are gone. */
+static bool still_mapped(struct fuse_cache *cache)
+{
+	int probe;
+
+	if (cache->probe >= 0 || pagecache_hostfd(&cache->data, false, &probe))
+		return true;
+	cache->mapped = !lease_granted(probe, F_WRLCK);
+	(void)close(probe);
+	return cache->mapped;
+}
+
 /* Over the budget: the coldest caches are emptied. No lock held. */
 static void shrink(void)
 {
@@ -234,7 +281,7 @@ static void shrink(void)
 
 	while ((victim = pick_victim())) {
 		fb_mutex_lock(&victim->lock);
-		if (!victim->mapped && victim->nr_dirty == 0)
+		if (victim->nr_dirty == 0 && !(victim->mapped && still_mapped(victim)))
 			drop_pages(victim);
 		fb_mutex_unlock(&victim->lock);
 		fb_mutex_lock(&budget.lock);
@@ -291,6 +338,33 @@ ssize_t fuse_cache_read(struct fuse_cache *cache, struct io_iter *to, int64_t po
 
 /* --- fills -------------------------------------------------------------------------------- */
 
+/* From its first page on: up to `end`, or to a page that is valid or somebody else's. */
+static void claim(struct fuse_cache *cache, struct fuse_fill *fill, int64_t first, int64_t end)
+{
+	fill->first = fill->end = first;
+	fill->worthless = false;
+	while (fill->end < end && !page_valid(cache, fill->end) &&
+	       !overlapping_fill(cache, fill->end, fill->end + 1))
+		fill->end++;
+	list_add_tail(&cache->fills, &fill->node);
+}
+
+bool fuse_cache_try_fill(struct fuse_cache *cache, int64_t first, int64_t end,
+			 struct fuse_fill *ret_fill)
+{
+	bool claimed;
+
+	fb_mutex_lock(&cache->lock);
+	while (first < end &&
+	       (page_valid(cache, first) || overlapping_fill(cache, first, first + 1)))
+		first++;
+	claimed = first < end;
+	if (claimed)
+		claim(cache, ret_fill, first, end);
+	fb_mutex_unlock(&cache->lock);
+	return claimed;
+}
+
 int fuse_cache_begin_fill(struct fuse_cache *cache, int64_t first, int64_t end,
 			  struct fuse_fill *ret_fill)
 {
@@ -303,16 +377,9 @@ int fuse_cache_begin_fill(struct fuse_cache *cache, int64_t first, int64_t end,
 			goto out;
 		}
 	}
-	if (page_valid(cache, first)) {
-		ret = 1;
-		goto out;
-	}
-	ret_fill->first = ret_fill->end = first;
-	ret_fill->worthless = false;
-	while (ret_fill->end < end && !page_valid(cache, ret_fill->end) &&
-	       !overlapping_fill(cache, ret_fill->end, ret_fill->end + 1))
-		ret_fill->end++;
-	list_add_tail(&cache->fills, &ret_fill->node);
+	ret = page_valid(cache, first);
+	if (!ret)
+		claim(cache, ret_fill, first, end);
 out:
 	fb_mutex_unlock(&cache->lock);
 	return ret;
@@ -339,7 +406,8 @@ static bool store_fill(struct fuse_cache *cache, const struct fuse_fill *fill, c
 	int64_t pos = fill->first * PAGE, end = fill->end * PAGE;
 	struct io_iter from;
 
-	if (fill->worthless || !reserve_pages(cache, fill->end))
+	if (fill->worthless || beyond_frontier(cache, fill->first) ||
+	    !reserve_pages(cache, fill->end))
 		return false;
 	/* Old bytes of invalid pages must not show behind a short answer. */
 	if (pos + (int64_t)len < end && pagecache_size(&cache->data) > pos + (int64_t)len &&
@@ -351,6 +419,8 @@ static bool store_fill(struct fuse_cache *cache, const struct fuse_fill *fill, c
 		if (pagecache_write(&cache->data, &from, pos) != (ssize_t)len)
 			return false;
 	}
+	if (move_frontier(cache, fill->end))
+		return false;
 	set_valid(cache, fill->first, fill->end, true);
 	if (cache->tracked)
 		sum_pages(cache, fill->first, fill->end);
@@ -427,7 +497,7 @@ static void write_page(struct fuse_cache *cache, const char *data, size_t len, i
 	bool covered = pos == start && (len == PAGE || end >= file_size);
 	struct io_iter from;
 
-	if (!page_valid(cache, page) && !covered)
+	if ((!page_valid(cache, page) && !covered) || beyond_frontier(cache, page))
 		return;
 	if (!reserve_pages(cache, page + 1))
 		return;
@@ -445,6 +515,23 @@ static void write_page(struct fuse_cache *cache, const char *data, size_t len, i
 	set_valid(cache, page, page + 1, true);
 }
 
+/* Whole pages, which are valid from now on whatever they were. */
+static void write_pages(struct fuse_cache *cache, const char *data, size_t len, int64_t pos)
+{
+	int64_t first = page_of(pos), end = page_of(pos + (int64_t)len);
+	struct io_iter from;
+	bool ok;
+
+	if (beyond_frontier(cache, first))
+		return;
+	iter_init_mem(&from, (char *)(uintptr_t)data, len);
+	ok = reserve_pages(cache, end) &&
+	     pagecache_write(&cache->data, &from, pos) == (ssize_t)len;
+	for (int64_t page = first; ok && cache->tracked && page < end; page++)
+		page_sums_set(&cache->sums, page, page_sum(data + (page - first) * PAGE));
+	set_valid(cache, first, end, ok);
+}
+
 void fuse_cache_write(struct fuse_cache *cache, const void *data, size_t len, int64_t pos,
 		      int64_t file_size)
 {
@@ -457,9 +544,13 @@ void fuse_cache_write(struct fuse_cache *cache, const void *data, size_t len, in
 	while (len > 0) {
 		size_t n = PAGE - (size_t)(pos % PAGE);
 
-		if (n > len)
-			n = len;
-		write_page(cache, bytes, n, pos, file_size);
+		if (n == PAGE && len >= PAGE) {
+			n = len / PAGE * PAGE;
+			write_pages(cache, bytes, n, pos);
+		} else {
+			n = n < len ? n : len;
+			write_page(cache, bytes, n, pos, file_size);
+		}
 		bytes += n;
 		pos += (int64_t)n;
 		len -= n;
@@ -531,7 +622,7 @@ int fuse_cache_hostfd(struct fuse_cache *cache, int64_t file_size, bool write, i
 
 	fb_mutex_lock(&cache->lock);
 	cache->mapped = true;
-	if (pagecache_size(&cache->data) < file_size)
+	if (!cache->lazy && pagecache_size(&cache->data) < file_size)
 		err = pagecache_truncate(&cache->data, file_size);
 	/* Under the lock: fuse_cache_in_use() must not hold a lease while it is opened. */
 	if (!err && write && cache->tracked)
@@ -543,18 +634,48 @@ int fuse_cache_hostfd(struct fuse_cache *cache, int64_t file_size, bool write, i
 	return err;
 }
 
+bool fuse_cache_begin_lazy(struct fuse_cache *cache)
+{
+	int64_t frontier = 0;
+
+	fb_mutex_lock(&cache->lock);
+	if (!cache->lazy && !(cache->mapped && still_mapped(cache)) && cache->nr_dirty == 0) {
+		while (page_valid(cache, frontier))
+			frontier++;
+		ruin_fills(cache, frontier, INT64_MAX / PAGE);
+		set_valid(cache, frontier, INT64_MAX / PAGE, false);
+		cache->lazy = !pagecache_truncate(&cache->data, frontier * PAGE);
+		cache->mapped |= cache->lazy;
+	}
+	fb_mutex_unlock(&cache->lock);
+	return cache->lazy;
+}
+
+bool fuse_cache_lazy(struct fuse_cache *cache)
+{
+	return __atomic_load_n(&cache->lazy, __ATOMIC_RELAXED);
+}
+
+int64_t fuse_cache_frontier(struct fuse_cache *cache)
+{
+	return pagecache_size(&cache->data);
+}
+
 void fuse_cache_end_hole(struct fuse_cache *cache, struct fuse_fill *fill)
 {
 	int64_t pos = fill->first * PAGE, end = fill->end * PAGE, data;
 	int err = 0;
 
 	fb_mutex_lock(&cache->lock);
-	if (!fill->worthless && reserve_pages(cache, fill->end)) {
+	if (!fill->worthless && !beyond_frontier(cache, fill->first) &&
+	    reserve_pages(cache, fill->end)) {
 		data = pagecache_seek(&cache->data, pos, SEEK_DATA);
 		if (data >= 0 && data < end)
 			err = pagecache_fallocate(&cache->data,
 						  FALLOC_FL_PUNCH_HOLE | FALLOC_FL_KEEP_SIZE, pos,
 						  end - pos);
+		if (!err)
+			err = move_frontier(cache, fill->end);
 		if (!err) {
 			cache->sparse = true;
 			page_sums_clear(&cache->sums, fill->first, fill->end);
@@ -569,17 +690,38 @@ void fuse_cache_end_hole(struct fuse_cache *cache, struct fuse_fill *fill)
 /* --- tracking ----------------------------------------------------------------------------- */
 
 /*
- * A write lease is granted only on a file that nobody else has open for writing (generic_setlease(),
- * check_conflicting_open()); a mapping keeps its open file. The cache's own memfd does not count, a
- * pseudo file being created without write access. cache->lock held: while there is a lease, an
- * open would wait for it.
+ * The host grants a read lease on a file that nobody has open for writing, and a write lease on one
+ * that nobody else has open at all (check_conflicting_open() in fs/locks.c); a mapping keeps its
+ * open file. The cache's own memfd does not count, a pseudo file being created without access.
+ * cache->lock held: while there is a lease, an open would wait for it.
  */
-static bool alone_locked(const struct fuse_cache *cache)
+static bool lease_granted(int probe, int lease)
 {
-	if (HOST(fcntl(cache->probe, F_SETLEASE, F_WRLCK)) < 0)
+	if (HOST(fcntl(probe, F_SETLEASE, lease)) < 0)
 		return false;
-	(void)HOST(fcntl(cache->probe, F_SETLEASE, F_UNLCK));
+	(void)HOST(fcntl(probe, F_SETLEASE, F_UNLCK));
 	return true;
+}
+
+static int watch_locked(struct fuse_cache *cache)
+{
+	int err = cache->probe < 0 ? pagecache_hostfd(&cache->data, false, &cache->probe) : 0;
+
+	if (!err) {
+		cache->mapped = true;
+		budget_charge(cache);
+	}
+	return err;
+}
+
+int fuse_cache_watch(struct fuse_cache *cache)
+{
+	int err;
+
+	fb_mutex_lock(&cache->lock);
+	err = watch_locked(cache);
+	fb_mutex_unlock(&cache->lock);
+	return err;
 }
 
 int fuse_cache_track(struct fuse_cache *cache)
@@ -589,19 +731,14 @@ int fuse_cache_track(struct fuse_cache *cache)
 	fb_mutex_lock(&cache->lock);
 	if (cache->tracked)
 		goto out;
-	err = pagecache_hostfd_counted(&cache->data, &cache->probe);
+	err = watch_locked(cache);
+	if (!err && !lease_granted(cache->probe, F_RDLCK))
+		err = -EACCES; /* no telling here */
 	if (err)
 		goto out;
-	if (!alone_locked(cache)) {
-		(void)close(cache->probe);
-		cache->probe = -1;
-		err = -EACCES;
-		goto out;
-	}
-	cache->tracked = cache->mapped = true;
+	cache->tracked = true;
 	cache->drop_due = false;
 	sum_pages(cache, 0, cache->valid_words * 64);
-	budget_charge(cache);
 out:
 	fb_mutex_unlock(&cache->lock);
 	return err;
@@ -626,18 +763,20 @@ bool fuse_cache_in_use(struct fuse_cache *cache)
 	bool in_use;
 
 	fb_mutex_lock(&cache->lock);
-	in_use = cache->tracked && !alone_locked(cache);
+	in_use = cache->probe >= 0 && !lease_granted(cache->probe, cache->lazy ? F_WRLCK : F_RDLCK);
 	fb_mutex_unlock(&cache->lock);
 	return in_use;
 }
 
-void fuse_cache_untrack(struct fuse_cache *cache)
+void fuse_cache_unwatch(struct fuse_cache *cache)
 {
 	fb_mutex_lock(&cache->lock);
-	cache->tracked = false;
+	cache->tracked = cache->lazy = false;
 	page_sums_free(&cache->sums);
-	(void)close(cache->probe);
+	if (cache->probe >= 0)
+		(void)close(cache->probe);
 	cache->probe = -1;
+	budget_charge(cache);
 	if (cache->drop_due)
 		drop_clean(cache, 0, INT64_MAX);
 	cache->drop_due = false;
@@ -652,14 +791,12 @@ static bool take_page(struct fuse_cache *cache, int64_t page, int64_t file_size,
 	bool dirty = page_dirty(cache, page);
 	uint64_t sum;
 
-	if (!page_valid(cache, page) || (!dirty && !cache->tracked))
+	if (!page_valid(cache, page))
 		return false;
 	load_page(cache, page, at);
 	if (file_size < (page + 1) * PAGE) /* what is behind the end is nobody's */
 		memset(at + file_size % PAGE, 0, PAGE - (size_t)(file_size % PAGE));
 	set_dirty(cache, page, false);
-	if (!cache->tracked)
-		return true;
 	sum = page_sum(at);
 	if (!dirty && sum == page_sums_get(&cache->sums, page))
 		return false;
@@ -684,13 +821,31 @@ static int64_t next_page(struct fuse_cache *cache, int64_t page, int64_t end)
 	return page < end ? page : end;
 }
 
-size_t fuse_cache_take_changed(struct fuse_cache *cache, int64_t *pos, int64_t file_size, void *buf,
-			       size_t room, int64_t *ret_at, struct fuse_fill *ret_busy)
+/* The next dirty pages of a cache that is not tracked: one run, copied in one go. */
+static size_t take_dirty(struct fuse_cache *cache, int64_t *page, int64_t end, void *buf,
+			 size_t room)
 {
-	int64_t page = page_of(*pos), end = page_after(file_size);
+	int64_t first = next_page(cache, *page, end), last;
+
+	while (first < end && overlapping_fill(cache, first, first + 1)) /* its WRITE is under way */
+		first = next_page(cache, first + 1, end);
+	last = first;
+	while (last < end && last < first + (int64_t)(room / PAGE) && page_dirty(cache, last) &&
+	       !overlapping_fill(cache, last, last + 1))
+		set_dirty(cache, last++, false);
+	*page = last;
+	if (last > first)
+		load_pages(cache, first, last - first, buf);
+	return (size_t)(last - first) * PAGE;
+}
+
+/* The same, when pages have to be looked at to know. */
+static size_t take_tracked(struct fuse_cache *cache, int64_t *ret_page, int64_t end,
+			   int64_t file_size, void *buf, size_t room)
+{
+	int64_t page = *ret_page;
 	size_t len = 0;
 
-	fb_mutex_lock(&cache->lock);
 	for (int looked = 0; page < end && looked < LOOK_PAGES; looked++) {
 		int64_t next = next_page(cache, page, end);
 
@@ -707,6 +862,19 @@ size_t fuse_cache_take_changed(struct fuse_cache *cache, int64_t *pos, int64_t f
 		if (len + PAGE > room)
 			break;
 	}
+	*ret_page = page;
+	return len;
+}
+
+size_t fuse_cache_take_changed(struct fuse_cache *cache, int64_t *pos, int64_t file_size, void *buf,
+			       size_t room, int64_t *ret_at, struct fuse_fill *ret_busy)
+{
+	int64_t page = page_of(*pos), end = page_after(file_size);
+	size_t len;
+
+	fb_mutex_lock(&cache->lock);
+	len = cache->tracked ? take_tracked(cache, &page, end, file_size, buf, room)
+			     : take_dirty(cache, &page, end, buf, room);
 	*pos = page * PAGE;
 	if (len > 0) {
 		*ret_at = page * PAGE - (int64_t)len;
@@ -716,7 +884,7 @@ size_t fuse_cache_take_changed(struct fuse_cache *cache, int64_t *pos, int64_t f
 		list_add_tail(&cache->fills, &ret_busy->node);
 	}
 	fb_mutex_unlock(&cache->lock);
-	if (len > 0 && *ret_at + (int64_t)len > file_size)
+	if (len > 0 && *ret_at + (int64_t)len > file_size) /* what is behind the end is nobody's */
 		len = (size_t)(file_size - *ret_at);
 	return len;
 }
@@ -740,7 +908,7 @@ void fuse_cache_grow(struct fuse_cache *cache, int64_t old_size, int64_t size)
 	if (size <= old_size || !fuse_cache_tracked(cache))
 		return;
 	fb_mutex_lock(&cache->lock);
-	if (cache->tracked && reserve_pages(cache, end) &&
+	if (cache->tracked && !beyond_frontier(cache, first) && reserve_pages(cache, end) &&
 	    (pagecache_size(&cache->data) >= size || !pagecache_truncate(&cache->data, size))) {
 		ruin_fills(cache, first, end);
 		page_sums_clear(&cache->sums, first, end);
@@ -752,6 +920,7 @@ void fuse_cache_grow(struct fuse_cache *cache, int64_t old_size, int64_t size)
 
 /* --- writeback ---------------------------------------------------------------------------- */
 
+/* May bytes that lie in one page be stored there with nothing read first? */
 static bool may_dirty(const struct fuse_cache *cache, int64_t pos, size_t len, int64_t file_size)
 {
 	int64_t start = page_of(pos) * PAGE;
@@ -760,14 +929,28 @@ static bool may_dirty(const struct fuse_cache *cache, int64_t pos, size_t len, i
 	       (pos == start && (len == PAGE || pos + (int64_t)len >= file_size));
 }
 
-bool fuse_cache_may_dirty(struct fuse_cache *cache, int64_t pos, size_t len, int64_t file_size)
+/* Only the first and the last page can be touched in part. */
+static int64_t missing_page(const struct fuse_cache *cache, int64_t pos, size_t len,
+			    int64_t file_size)
 {
-	bool may;
+	int64_t end = pos + (int64_t)len, last = page_of(end - 1) * PAGE;
+	size_t head = PAGE - (size_t)(pos % PAGE);
+
+	if (!may_dirty(cache, pos, head < len ? head : len, file_size))
+		return page_of(pos) * PAGE;
+	if (last > pos && !may_dirty(cache, last, (size_t)(end - last), file_size))
+		return last;
+	return -1;
+}
+
+int64_t fuse_cache_missing(struct fuse_cache *cache, int64_t pos, size_t len, int64_t file_size)
+{
+	int64_t missing;
 
 	fb_mutex_lock(&cache->lock);
-	may = may_dirty(cache, pos, len, file_size);
+	missing = missing_page(cache, pos, len, file_size);
 	fb_mutex_unlock(&cache->lock);
-	return may;
+	return missing;
 }
 
 int64_t fuse_cache_nr_dirty(struct fuse_cache *cache)
@@ -775,37 +958,50 @@ int64_t fuse_cache_nr_dirty(struct fuse_cache *cache)
 	return __atomic_load_n(&cache->nr_dirty, __ATOMIC_RELAXED);
 }
 
+int64_t fuse_cache_all_dirty(void)
+{
+	return atomic_load(&all_dirty);
+}
+
+/* What an invalid page held must not show beside the bytes that are about to make it valid. */
+static int clear_page(struct fuse_cache *cache, int64_t page)
+{
+	if (page_valid(cache, page) || pagecache_size(&cache->data) <= page * PAGE)
+		return 0;
+	return pagecache_fallocate(&cache->data, FALLOC_FL_ZERO_RANGE | FALLOC_FL_KEEP_SIZE,
+				   page * PAGE, PAGE);
+}
+
 static int store_dirty(struct fuse_cache *cache, const void *data, size_t len, int64_t pos,
 		       int64_t file_size)
 {
-	int64_t page = page_of(pos);
+	int64_t first = page_of(pos), end = page_after(pos + (int64_t)len);
 	struct io_iter from;
 	ssize_t n;
 	int err;
 
-	if (!may_dirty(cache, pos, len, file_size))
+	if (missing_page(cache, pos, len, file_size) >= 0)
 		return -EAGAIN;
-	if (!reserve_pages(cache, page + 1))
-		return page >= MAX_PAGE ? -EFBIG : -ENOMEM;
-	ruin_fills(cache, page, page + 1);
-	if (!page_valid(cache, page) && len < PAGE && pagecache_size(&cache->data) > page * PAGE) {
-		err = pagecache_fallocate(&cache->data,
-					  FALLOC_FL_ZERO_RANGE | FALLOC_FL_KEEP_SIZE, page * PAGE,
-					  PAGE);
-		if (err)
-			return err;
-	}
+	if (!reserve_pages(cache, end))
+		return end > MAX_PAGE ? -EFBIG : -ENOMEM;
+	ruin_fills(cache, first, end);
+	err = pos % PAGE ? clear_page(cache, first) : 0;
+	if (!err && (pos + (int64_t)len) % PAGE)
+		err = clear_page(cache, end - 1);
+	if (err)
+		return err;
 	iter_init_mem(&from, (char *)(uintptr_t)data, len);
 	n = pagecache_write(&cache->data, &from, pos);
 	if (n != (ssize_t)len)
 		return n < 0 ? (int)n : -ENOMEM;
-	set_valid(cache, page, page + 1, true);
-	set_dirty(cache, page, true);
+	set_valid(cache, first, end, true);
+	for (int64_t page = first; page < end; page++)
+		set_dirty(cache, page, true);
 	return 0;
 }
 
-int fuse_cache_dirty_page(struct fuse_cache *cache, const void *data, size_t len, int64_t pos,
-			  int64_t file_size)
+int fuse_cache_dirty(struct fuse_cache *cache, const void *data, size_t len, int64_t pos,
+		     int64_t file_size)
 {
 	int err;
 

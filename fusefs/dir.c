@@ -54,6 +54,7 @@ static uint64_t current_epoch(const struct inode *dir)
 void fuse_dir_changed(struct inode *dir)
 {
 	fuse_stale(dir, FUSE_STALE_MODSIZE);
+	atomic_fetch_add(&fuse_i(dir)->dir_changes, 1);
 }
 
 static int send_lookup(const struct op_ctx *ctx, struct inode *dir, const char *name,
@@ -96,6 +97,7 @@ static int revalidate_positive(const struct op_ctx *ctx, struct inode *dir, stru
 	fuse_count_lookup(inode);
 	if (!fuse_attr_valid(&out.attr) || fuse_stale_inode(inode, out.generation, &out.attr))
 		return 0;
+	fuse_forget_acls(inode);
 	fuse_change_attributes(inode, &out.attr, attr_expiry(&out), version);
 	fuse_entry_set(dentry, entry_expiry(&out), epoch);
 	return 1;
@@ -140,11 +142,9 @@ static void dir_unlock(struct inode *dir, bool locked)
 }
 
 /* The inode of an entry reply, or NULL for a negative one. Checks of section 9, LOOKUP. */
-static int inode_of_entry(struct inode *dir, struct fuse_entry_out *out, unsigned incarnation,
-			  uint64_t version, uint64_t evicted, struct inode **ret_inode)
+int fuse_inode_of_entry(struct superblock *sb, struct fuse_entry_out *out, unsigned incarnation,
+			uint64_t version, uint64_t evicted, struct inode **ret_inode)
 {
-	int err;
-
 	*ret_inode = NULL;
 	if (out->nodeid == 0)
 		return 0;
@@ -152,14 +152,8 @@ static int inode_of_entry(struct inode *dir, struct fuse_entry_out *out, unsigne
 		return -EIO;
 	if (out->nodeid == FUSE_ROOT_ID)
 		out->generation = 0;
-	err = fuse_iget(dir->sb, out->nodeid, out->generation, incarnation, &out->attr,
-			attr_expiry(out), version, evicted, ret_inode);
-	if (!err && out->nodeid == FUSE_ROOT_ID) {
-		inode_put(*ret_inode);
-		*ret_inode = NULL;
-		return -EIO;
-	}
-	return err;
+	return fuse_iget(sb, out->nodeid, out->generation, incarnation, &out->attr,
+			 attr_expiry(out), version, evicted, ret_inode);
 }
 
 static int do_lookup(const struct op_ctx *ctx, struct inode *dir, struct dentry *dentry,
@@ -178,9 +172,13 @@ static int do_lookup(const struct op_ctx *ctx, struct inode *dir, struct dentry 
 		return err;
 	if (!err) {
 		expiry = entry_expiry(&out);
-		err = inode_of_entry(dir, &out, incarnation, version, evicted, &inode);
+		err = fuse_inode_of_entry(dir->sb, &out, incarnation, version, evicted, &inode);
 		if (err)
 			return err;
+		if (inode && out.nodeid == FUSE_ROOT_ID) {
+			inode_put(inode);
+			return -EIO;
+		}
 	}
 	fuse_entry_set(dentry, expiry, epoch); /* F03: ENOENT is not remembered */
 	if (inode)
@@ -562,18 +560,49 @@ static int fuse_rename(const struct op_ctx *ctx, struct inode *old_dir, struct d
 
 /* --- symlinks ----------------------------------------------------------------------------- */
 
-static int fuse_get_link(const struct op_ctx *ctx, struct dentry *dentry, struct inode *inode,
-			 char **ret_target, struct path *ret_path)
+void fuse_forget_link(struct inode *inode)
+{
+	char *target;
+
+	fb_mutex_lock(&inode->attr_lock);
+	target = fuse_i(inode)->target;
+	fuse_i(inode)->target = NULL;
+	fb_mutex_unlock(&inode->attr_lock);
+	free(target);
+}
+
+/* A copy of what is cached; NULL: nothing is, or there is no memory for it. */
+static char *cached_link(struct inode *inode)
+{
+	char *copy = NULL;
+
+	fb_mutex_lock(&inode->attr_lock);
+	if (fuse_i(inode)->target)
+		copy = strdup(fuse_i(inode)->target);
+	fb_mutex_unlock(&inode->attr_lock);
+	return copy;
+}
+
+/* F168: kept until the inode goes, or the daemon says that its data is not valid any more. */
+static void cache_link(struct inode *inode, const char *target)
+{
+	char *copy = strdup(target);
+
+	fb_mutex_lock(&inode->attr_lock);
+	if (!fuse_i(inode)->target) {
+		fuse_i(inode)->target = copy;
+		copy = NULL;
+	}
+	fb_mutex_unlock(&inode->attr_lock);
+	free(copy);
+}
+
+static int send_readlink(const struct op_ctx *ctx, struct inode *inode, char **ret_target)
 {
 	struct fuse_args args;
 	ssize_t len;
-	char *target;
+	char *target = malloc(FUSE_PAGE);
 
-	(void)dentry;
-	(void)ret_path;
-	if (fuse_is_bad(inode))
-		return -EIO;
-	target = malloc(FUSE_PAGE);
 	if (!target)
 		return -ENOMEM;
 	fuse_args_init(&args, FUSE_READLINK, inode);
@@ -589,12 +618,38 @@ static int fuse_get_link(const struct op_ctx *ctx, struct dentry *dentry, struct
 	return 0;
 }
 
+static int fuse_get_link(const struct op_ctx *ctx, struct dentry *dentry, struct inode *inode,
+			 char **ret_target, struct path *ret_path)
+{
+	bool cached = fuse_conn_has(fuse_conn_of(inode), FUSE_CACHE_SYMLINKS);
+	int err;
+
+	(void)dentry;
+	(void)ret_path;
+	if (fuse_is_bad(inode))
+		return -EIO;
+	if (cached) {
+		*ret_target = cached_link(inode);
+		if (*ret_target)
+			return 0;
+	}
+	err = send_readlink(ctx, inode, ret_target);
+	if (!err && cached)
+		cache_link(inode, *ret_target);
+	return err;
+}
+
 #define COMMON_METHODS                                                                             \
 	.permission = fuse_permission, .getattr = fuse_getattr, .setattr = fuse_setattr,           \
 	.getxattr = fuse_getxattr, .setxattr = fuse_setxattr, .listxattr = fuse_listxattr,         \
 	.removexattr = fuse_removexattr
 
-const struct inode_ops fuse_file_inode_ops = {COMMON_METHODS};
+/* Not of symlinks. */
+#define DATA_METHODS                                                                                \
+	.get_acl = fuse_get_acl, .set_acl = fuse_set_acl, .fileattr_get = fuse_fileattr_get,       \
+	.fileattr_set = fuse_fileattr_set
+
+const struct inode_ops fuse_file_inode_ops = {COMMON_METHODS, DATA_METHODS};
 
 const struct inode_ops fuse_symlink_inode_ops = {
 	COMMON_METHODS,
@@ -606,6 +661,7 @@ const struct dentry_ops fuse_dentry_ops = {
 };
 
 const struct inode_ops fuse_dir_inode_ops = {
+	DATA_METHODS,
 	COMMON_METHODS,		 .lookup = fuse_lookup, .atomic_open = fuse_atomic_open,
 	.create = fuse_create,	 .mkdir = fuse_mkdir,	.mknod = fuse_mknod,
 	.symlink = fuse_symlink, .link = fuse_link,	.unlink = fuse_unlink,

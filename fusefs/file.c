@@ -116,14 +116,13 @@ uint32_t fuse_open_flags(const struct fuse_super *fs, const struct file *file)
 	return flags | FUSE_O_LARGEFILE;
 }
 
-static int send_open(const struct op_ctx *ctx, struct file *file, struct fuse_file *ff)
+int fuse_send_open(const struct op_ctx *ctx, uint32_t flags, struct fuse_file *ff)
 {
-	struct fuse_open_in in = {0};
+	struct fuse_open_in in = {.flags = flags};
 	struct fuse_open_out out = {0};
 	struct fuse_args args;
 	ssize_t err;
 
-	in.flags = fuse_open_flags(fuse_of(ff->inode), file);
 	fuse_args_init(&args, ff->is_dir ? FUSE_OPENDIR : FUSE_OPEN, ff->inode);
 	args.open_flags = in.flags;
 	if (!ff->is_dir)
@@ -161,8 +160,11 @@ void fuse_finish_open(struct file *file, struct fuse_file *ff)
 		file->fmode |= ff->is_dir ? FMODE_NOSEEK : FMODE_STREAM;
 	else if (ff->open_flags & FOPEN_NONSEEKABLE)
 		file->fmode |= FMODE_NOSEEK;
-	if (ff->is_dir)
+	if (ff->is_dir) {
+		if (!(ff->open_flags & FOPEN_KEEP_CACHE))
+			fuse_dircache_reset(&fi->listing);
 		return;
+	}
 	if ((file->fmode & FMODE_WRITE) && fuse_is_writeback(inode))
 		fuse_writer_add(ff);
 	if ((atomic_load(&file->flags) & O_TRUNC) &&
@@ -192,7 +194,7 @@ int fuse_file_open(const struct op_ctx *ctx, struct inode *inode, struct file *f
 			      ? fuse_writeback(ctx, inode)
 			      : 0;
 		if (err != -EINTR)
-			err = send_open(ctx, file, ff);
+			err = fuse_send_open(ctx, fuse_open_flags(fuse_of(inode), file), ff);
 		if (err) {
 			fuse_file_put(ff);
 			return err;
@@ -350,8 +352,7 @@ static void grow_size(struct inode *inode, int64_t size)
 	fuse_cache_grow(&fuse_i(inode)->cache, old_size, size);
 }
 
-/* The daemon has other bytes there now. What is mapped shows them, the rest is read when asked for. */
-static void replaced(const struct op_ctx *ctx, struct file *file, int64_t pos, int64_t end)
+void fuse_replaced(const struct op_ctx *ctx, struct file *file, int64_t pos, int64_t end)
 {
 	struct fuse_cache *cache = &fuse_i(file->inode)->cache;
 
@@ -381,7 +382,7 @@ static int do_fallocate(const struct op_ctx *ctx, struct file *file, int mode, i
 	if (!(mode & FALLOC_FL_KEEP_SIZE))
 		grow_size(ff->inode, offset + len);
 	if (mode & (FALLOC_FL_PUNCH_HOLE | FALLOC_FL_ZERO_RANGE))
-		replaced(ctx, file, offset, offset + len);
+		fuse_replaced(ctx, file, offset, offset + len);
 	fuse_stale(ff->inode, FUSE_STALE_MODSIZE);
 	return 0;
 }
@@ -459,7 +460,7 @@ static ssize_t do_copy(const struct op_ctx *ctx, struct file *in_file, int64_t p
 		return err;
 	fuse_bump_version(out_ff->inode);
 	grow_size(out_ff->inode, pos_out + (int64_t)copied);
-	replaced(ctx, out_file, pos_out, pos_out + (int64_t)copied);
+	fuse_replaced(ctx, out_file, pos_out, pos_out + (int64_t)copied);
 	fuse_stale(out_ff->inode, FUSE_STALE_MODSIZE);
 	fuse_stale(in_ff->inode, STATX_ATIME);
 	return (ssize_t)copied;

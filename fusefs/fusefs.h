@@ -15,6 +15,7 @@
 
 #include "devfuse/conn.h"
 #include "fusefs/cache.h"
+#include "fusefs/dircache.h"
 #include "sentry/base/err.h"
 #include "sentry/base/list.h"
 #include "sentry/base/lock.h"
@@ -36,7 +37,8 @@ struct fuse_super {
 	struct fuse_conn *conn; /* counted; constant */
 	uid_t user_id;		/* mount options, constant */
 	gid_t group_id;
-	bool default_permissions, allow_other;
+	atomic_bool default_permissions; /* POSIX_ACL turns it on */
+	bool allow_other;		 /* constant */
 	uint32_t max_read;	    /* bytes; UINT32_MAX = unlimited */
 	atomic_ullong attr_version; /* F23: bumped by every change of any inode's attributes */
 	atomic_ullong evict_count;  /* F24: inodes evicted with a link count */
@@ -67,21 +69,38 @@ struct fuse_inode {
 	atomic_bool nosec; /* S_NOSEC: no set-id bits, no security.capability to take away (F31) */
 	/* F130; guarded by inode.attr_lock */
 	unsigned cached_opens, passthrough_opens; /* never both */
+	unsigned uncached_writes; /* parallel direct writes under way; cached opens wait */
+	struct waitq uncached_done;
 	int32_t backing_id; /* of the passthrough opens */
 
 	atomic_bool want_plus;	      /* directory: next READDIR shall be a READDIRPLUS (F74) */
 	atomic_bool from_plus;	      /* came from READDIRPLUS and was not walked yet */
 	struct fuse_forget *forget;   /* owned; for eviction */
 	struct sleep_mutex dir_mutex; /* without PARALLEL_DIROPS: one lookup or readdir at a time */
+	struct fuse_dircache listing; /* directories */
+	atomic_ullong dir_changes;    /* made through us (F77) */
+	struct acl_store acls;	      /* POSIX_ACL: as the daemon said (F124) */
+	char *target;		      /* CACHE_SYMLINKS: as READLINK gave it; guarded by attr_lock */
 	struct fuse_cache cache;      /* regular files */
 	int writeback_error;	      /* the last one; guarded by attr_lock, as the next */
 	unsigned nr_errors;	      /* counts them: each open file reports each once */
+	unsigned nr_writing;	      /* WRITEs of writeback under way; guarded by attr_lock */
+	int flush_error;	      /* the first one since somebody asked; the same */
+	struct waitq written;	      /* nr_writing went down */
 	atomic_bool times_dirty;      /* writeback cache: mtime and ctime are ours, not told yet */
 	atomic_bool registered;	      /* `mapped` is; set and cleared with writeback_mutex */
 	struct sleep_mutex writeback_mutex; /* guards the next three, and tracking of the cache */
 	struct list_node writers;      /* writeback cache: fuse_file.writer_node, open for writing */
 	struct list_node mapped_files; /* fuse_file.mapped_node: lend their handles to writeback */
 	struct mapped mapped;	      /* registered while mapped_files has members, or dirty */
+};
+
+/* Of one open file; guarded by inode.attr_lock. */
+struct fuse_readahead {
+	int64_t prev_end; /* bytes: where the last read ended */
+	int64_t start;	  /* pages: the last window */
+	uint32_t size;
+	uint32_t async_size; /* its last pages; reading the first of them begins the next window */
 };
 
 struct fuse_file {
@@ -97,10 +116,10 @@ struct fuse_file {
 	struct file *backing_file;
 	bool counts_cached; /* in fuse_inode.cached_opens */
 	bool is_dir;
+	struct fuse_dirstream dirstream; /* guarded by the file's position lock */
 	bool opened;			/* the daemon has it open: RELEASE is due */
 	atomic_bool flocked;		/* flock went to the daemon: RELEASE says so */
-	int64_t next_read;		/* where a sequential reader goes on; a hint */
-	uint32_t window;		/* readahead in pages; a hint */
+	struct fuse_readahead readahead;
 	atomic_uint poll_seq;	    /* counts NOTIFY_POLLs */
 	struct waitq poll_wait;		/* NOTIFY_POLL wakes it */
 	struct list_node poll_node;	/* fs->polled; self-linked before the first poll */
@@ -172,6 +191,11 @@ void fuse_args_pin_file(struct fuse_args *args, struct fuse_file *ff, uint64_t *
 /* fuse_conn_call(), for as many daemons as it takes; args pin what they are about. */
 ssize_t fuse_send(const struct op_ctx *ctx, const struct inode *inode, struct fuse_args *args);
 /*
+ * fuse_conn_send(), for as many daemons as it takes; later ones get it in nobody's name. What args
+ * pins must live until args->done has run. May sleep for the daemon.
+ */
+int fuse_send_async(const struct op_ctx *ctx, const struct inode *inode, struct fuse_args *args);
+/*
  * The daemon knows the inode: it is looked up by its path, if it has been known to a dead one
  * only. 0; -ESTALE: it is not there any more; other errors of a LOOKUP. May sleep for the daemon.
  */
@@ -211,6 +235,8 @@ void fuse_forget_one(struct superblock *sb, uint64_t nodeid, unsigned incarnatio
 void fuse_stale(struct inode *inode, uint32_t statx_mask); /* ask again before showing these */
 /* An operation of ours changed it: replies that were under way are out of date. */
 void fuse_bump_version(struct inode *inode);
+/* Bytes up to `end` were put into the file here: its size, and what is stale now. */
+void fuse_size_written(struct inode *inode, int64_t end);
 /* While > 0, replies about the size are not believed: an operation of ours is changing it. */
 void fuse_size_changing(struct inode *inode, int delta);
 void fuse_evict_inode(struct inode *inode);
@@ -252,13 +278,21 @@ void fuse_entry_set(struct dentry *dentry, int64_t expiry_ns, uint64_t epoch);
 /* The next walk asks the daemon. */
 void fuse_entry_expire(struct dentry *dentry);
 void fuse_dir_changed(struct inode *dir);
+/* The target of a symlink is read again. */
+void fuse_forget_link(struct inode *inode);
+
+/* The answer of a LOOKUP, checked: *ret_inode NULL for a negative one. */
+int fuse_inode_of_entry(struct superblock *sb, struct fuse_entry_out *out, unsigned incarnation,
+			uint64_t version, uint64_t evicted, struct inode **ret_inode);
 
 /* --- file.c ------------------------------------------------------------------------------- */
 
 extern const struct file_ops fuse_file_file_ops;
 struct fuse_file *fuse_file_new(struct inode *inode, bool is_dir);
 void fuse_file_put(struct fuse_file *ff); /* drops without RELEASE */
-/* OPEN or OPENDIR. */
+/* OPEN or OPENDIR with these flags; what the daemon says goes into ff. */
+int fuse_send_open(const struct op_ctx *ctx, uint32_t flags, struct fuse_file *ff);
+/* open(2) */
 int fuse_file_open(const struct op_ctx *ctx, struct inode *inode, struct file *file);
 /* Applies what the daemon said about the open file to it and to the cache. */
 void fuse_finish_open(struct file *file, struct fuse_file *ff);
@@ -273,6 +307,8 @@ uint64_t fuse_lock_owner(const struct fuse_super *fs, const void *identity);
 int64_t fuse_llseek(const struct op_ctx *ctx, struct file *file, int64_t offset, int whence);
 int fuse_fallocate(const struct op_ctx *ctx, struct file *file, int mode, int64_t offset,
 		   int64_t len);
+/* The daemon has other bytes there now: the cache's are forgotten, a mapping gets the new ones. */
+void fuse_replaced(const struct op_ctx *ctx, struct file *file, int64_t pos, int64_t end);
 ssize_t fuse_copy_file_range(const struct op_ctx *ctx, struct file *in, int64_t pos_in,
 			     struct file *out, int64_t pos_out, size_t len, unsigned flags);
 
@@ -286,15 +322,49 @@ int fuse_mmap(const struct op_ctx *ctx, struct file *file, const struct mmap_req
 	      int *ret_hostfd);
 /* Makes [pos, end) of the cache valid, up to the end of the file. 0 or -errno. */
 int fuse_fill_range(const struct op_ctx *ctx, struct file *file, int64_t pos, int64_t end);
+/* Moves the frontier of a lazily filled cache behind `offset`, and some more. 0 or -errno. */
+int fuse_fill_lazily(const struct op_ctx *ctx, struct file *file, int64_t offset);
 /* One READ into buf; the bytes that came, or -errno. */
 ssize_t fuse_read_request(const struct op_ctx *ctx, struct file *file, void *buf, size_t len,
 			  int64_t pos, bool with_owner);
 
-/* Most bytes of one WRITE. At least a page. */
+/* READ into buf; `in` and `buf` are the caller's until the answer is there. */
+void fuse_read_args(struct file *file, struct fuse_args *args, struct fuse_read_in *in, void *buf,
+		    size_t len, int64_t pos);
+/* A READ that tells whose it is. */
+void fuse_read_owner(const struct op_ctx *ctx, const struct file *file, struct fuse_read_in *in);
+/* WRITE, the same way; out: how much of it was taken. */
+void fuse_write_args(const struct op_ctx *ctx, struct file *file, struct fuse_args *args,
+		     struct fuse_write_in *in, struct fuse_write_out *out, const void *buf,
+		     size_t len, int64_t pos, int rwf, bool direct);
+/* F82: the file has turned out to end at `size`, unless it was changed after `version`. */
+void fuse_size_seen(struct inode *inode, int64_t size, uint64_t version);
+/* Most bytes of one READ, one WRITE. At least a page. */
+size_t fuse_read_limit(const struct fuse_super *fs);
 size_t fuse_write_limit(const struct fuse_super *fs);
 /* LSEEK: SEEK_DATA or SEEK_HOLE. The position or -errno; -ENOSYS: the daemon does not know. */
 int64_t fuse_seek_request(const struct op_ctx *ctx, struct fuse_file *ff, int64_t offset,
 			  int whence);
+
+/* --- direct.c ----------------------------------------------------------------------------- */
+
+/*
+ * F85 with ASYNC_DIO: several requests at a time. Bytes up to the first short answer; any error is
+ * the result of the whole call. A short WRITE is -EIO; inode locked for writing.
+ */
+ssize_t fuse_direct_read(const struct op_ctx *ctx, struct file *file, struct io_iter *to,
+			 int64_t *pos);
+ssize_t fuse_direct_write(const struct op_ctx *ctx, struct file *file, struct io_iter *from,
+			  int64_t *pos, int rwf);
+
+/* --- readahead.c -------------------------------------------------------------------------- */
+
+/* The page of `pos` is missing, and `want` bytes are wanted, below `size`: up to where to ask. */
+int64_t fuse_readahead_miss(struct file *file, int64_t pos, size_t want, int64_t size);
+/* These bytes are about to be read: asks for what will be wanted next, if it is time. */
+void fuse_readahead_hit(const struct op_ctx *ctx, struct file *file, int64_t pos, size_t want);
+/* A read ended here. */
+void fuse_readahead_passed(struct fuse_file *ff, int64_t end);
 
 /* --- mapped.c ----------------------------------------------------------------------------- */
 
@@ -311,14 +381,19 @@ void fuse_writer_add(struct fuse_file *ff);
 void fuse_writer_del(const struct op_ctx *ctx, struct fuse_file *ff);
 /* There is dirty data now: the clock looks after it. Too much of it is sent at once. */
 int fuse_writeback_later(const struct op_ctx *ctx, struct inode *inode);
-/* The file is about to be mapped for writing. writeback_mutex held. 0 or -errno. */
-int fuse_mapping_begin(struct inode *inode, struct file *file);
+/* The file is about to be mapped, perhaps for writing. writeback_mutex held. 0 or -errno. */
+int fuse_mapping_begin(struct inode *inode, struct file *file, bool write);
 
 /* --- passthrough.c ------------------------------------------------------------------------ */
 
 /* Takes up the way in which this open uses the inode, with its backing file. 0, -EIO, -errno. */
 int fuse_passthrough_open(const struct op_ctx *ctx, struct file *file, struct fuse_file *ff);
 void fuse_passthrough_close(struct fuse_file *ff);
+/* From now on, until it is released, the open file counts as cached. 0, -EIO or -EINTR. */
+int fuse_cached_begin(struct fuse_file *ff);
+/* F95: false when the inode is cached; else nobody gets it cached before the end. */
+bool fuse_uncached_begin(struct inode *inode);
+void fuse_uncached_end(struct inode *inode);
 ssize_t fuse_passthrough_read(const struct op_ctx *ctx, struct file *file, struct io_iter *to,
 			      int64_t *pos, int rwf);
 ssize_t fuse_passthrough_write(const struct op_ctx *ctx, struct file *file, struct io_iter *from,
@@ -340,12 +415,37 @@ int fuse_setxattr(const struct op_ctx *ctx, struct dentry *dentry, const char *n
 		  const void *value, size_t size, int flags);
 ssize_t fuse_listxattr(const struct op_ctx *ctx, struct dentry *dentry, char *list, size_t size);
 int fuse_removexattr(const struct op_ctx *ctx, struct dentry *dentry, const char *name);
+/* GETXATTR */
+ssize_t fuse_query_xattr(const struct op_ctx *ctx, struct inode *inode, const char *name,
+			 void *value, size_t size);
+/* acl.c */
+int fuse_get_acl(const struct op_ctx *ctx, struct inode *inode, enum acl_type type, bool to_judge,
+		 struct acl **ret_acl);
+int fuse_set_acl(const struct op_ctx *ctx, struct dentry *dentry, enum acl_type type,
+		 struct acl *acl);
+/* The daemon is about to tell the attributes anew: its lists may be others, too. */
+void fuse_forget_acls(struct inode *inode);
+/* SETXATTR */
+int fuse_send_setxattr(const struct op_ctx *ctx, struct inode *inode, const char *name,
+		       const struct fuse_setxattr_in *in, const void *value);
 int fuse_lock(const struct op_ctx *ctx, struct file *file, int cmd, struct flock_request *req);
 int fuse_flock(const struct op_ctx *ctx, struct file *file, int operation);
+/* IOCTL: data goes both ways. The bytes of out data that came; -ENOTTY: the daemon has none. */
+ssize_t fuse_send_ioctl(const struct op_ctx *ctx, struct fuse_file *ff,
+			struct fuse_ioctl_in *in, void *data, struct fuse_ioctl_out *out);
+int fuse_fileattr_get(const struct op_ctx *ctx, struct dentry *dentry, struct fileattr *fa);
+int fuse_fileattr_set(const struct op_ctx *ctx, struct dentry *dentry, const struct fileattr *fa);
+/* handle.c */
+int fuse_encode_fh(struct inode *inode, bool only_id, struct vfs_handle *handle);
+int fuse_fh_to_inode(const struct op_ctx *ctx, struct superblock *sb,
+		     const struct vfs_handle *handle, struct inode **ret_inode);
 long fuse_ioctl(const struct op_ctx *ctx, struct file *file, unsigned cmd, uint64_t arg);
 unsigned fuse_poll(const struct op_ctx *ctx, struct file *file, struct poll_table *table);
 void fuse_poll_wake(struct fuse_super *fs, uint64_t kh, bool all);
 void fuse_poll_forget(struct fuse_file *ff);
+
+/* fuseblk.c */
+int fuseblk_get_tree(const struct op_ctx *ctx, struct fs_context *fc);
 
 /* control.c: registers "fusectl". */
 void fusectl_init(void);

@@ -245,6 +245,9 @@ static struct inode *inode_new(struct superblock *sb, uint64_t nodeid, uint64_t 
 	atomic_init(&fi->incarnation, incarnation);
 	sleep_mutex_init(&fi->dir_mutex);
 	fuse_cache_init(&fi->cache);
+	fuse_dircache_init(&fi->listing);
+	waitq_init(&fi->written);
+	waitq_init(&fi->uncached_done);
 	sleep_mutex_init(&fi->writeback_mutex);
 	list_init(&fi->writers);
 	list_init(&fi->mapped_files);
@@ -303,6 +306,9 @@ void fuse_inode_rebind(struct inode *inode, const struct fuse_entry_out *out, un
 	fi->nlookup = 1;
 	fb_mutex_unlock(&inode->attr_lock);
 	atomic_store(&fi->incarnation, incarnation);
+	fuse_forget_acls(inode);
+	fuse_forget_link(inode);
+	fuse_dircache_reset(&fi->listing);
 	/*
 	 * Another link to it may have been walked before. Two inodes then stand for one file until
 	 * this one is closed: better than an error for those who have it open.
@@ -390,6 +396,9 @@ void fuse_free_inode(struct inode *inode)
 	struct fuse_inode *fi = fuse_i(inode);
 
 	fuse_cache_destroy(&fi->cache);
+	fuse_dircache_destroy(&fi->listing);
+	free(fi->target);
+	acl_store_free(&fi->acls);
 	free(fi->forget);
 	free(fi);
 }

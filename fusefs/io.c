@@ -19,7 +19,6 @@
 #include "vfs/file.h"
 #include "vfs/perm.h"
 
-#define FIRST_WINDOW 16u /* pages of a sequential reader's first readahead */
 #define MAX_TRIES    100 /* to read a page that is invalidated all the time */
 #define COPY_BYTES   131072u /* of a write to the writeback cache, at a time */
 #define WIRE_DSYNC   0x1000u
@@ -31,7 +30,7 @@ static uint32_t io_flags(const struct file *file)
 }
 
 /* Most bytes of one READ, WRITE. At least a page. */
-static size_t read_limit(const struct fuse_super *fs)
+size_t fuse_read_limit(const struct fuse_super *fs)
 {
 	size_t limit = (size_t)fs->conn->max_pages * FUSE_PAGE;
 
@@ -51,29 +50,39 @@ size_t fuse_write_limit(const struct fuse_super *fs)
 
 /* --- READ --------------------------------------------------------------------------------- */
 
+void fuse_read_args(struct file *file, struct fuse_args *args, struct fuse_read_in *in, void *buf,
+		    size_t len, int64_t pos)
+{
+	struct fuse_file *ff = file->private;
+
+	*in = (struct fuse_read_in){.fh = ff->fh, .offset = (uint64_t)pos, .size = (uint32_t)len};
+	in->flags = io_flags(file);
+	fuse_args_init(args, FUSE_READ, ff->inode);
+	fuse_args_pin_file(args, ff, &in->fh);
+	fuse_args_in(args, in, sizeof(*in));
+	fuse_args_out(args, buf, len);
+}
+
+void fuse_read_owner(const struct op_ctx *ctx, const struct file *file, struct fuse_read_in *in)
+{
+	in->read_flags = FUSE_READ_LOCKOWNER;
+	in->lock_owner = fuse_lock_owner(fuse_of(file->inode), ctx->files);
+}
+
 ssize_t fuse_read_request(const struct op_ctx *ctx, struct file *file, void *buf, size_t len,
 			  int64_t pos, bool with_owner)
 {
 	struct fuse_file *ff = file->private;
-	struct fuse_read_in in = {.fh = ff->fh};
+	struct fuse_read_in in;
 	struct fuse_args args;
 
-	in.offset = (uint64_t)pos;
-	in.size = (uint32_t)len;
-	in.flags = io_flags(file);
-	if (with_owner) {
-		in.read_flags = FUSE_READ_LOCKOWNER;
-		in.lock_owner = fuse_lock_owner(fuse_of(ff->inode), ctx->files);
-	}
-	fuse_args_init(&args, FUSE_READ, ff->inode);
-	fuse_args_pin_file(&args, ff, &in.fh);
-	fuse_args_in(&args, &in, sizeof(in));
-	fuse_args_out(&args, buf, len);
+	fuse_read_args(file, &args, &in, buf, len, pos);
+	if (with_owner)
+		fuse_read_owner(ctx, file, &in);
 	return fuse_send(ctx, ff->inode, &args);
 }
 
-/* F82: the file has turned out to end at `size`, unless it was changed meanwhile. */
-static void size_seen(struct inode *inode, int64_t size, uint64_t version)
+void fuse_size_seen(struct inode *inode, int64_t size, uint64_t version)
 {
 	struct fuse_inode *fi = fuse_i(inode);
 	bool shrunk = false;
@@ -114,7 +123,7 @@ static ssize_t fill_pages(const struct op_ctx *ctx, struct file *file, struct fu
 	(void)fuse_cache_end_fill(cache, fill, buf, (size_t)got);
 	if ((size_t)got < len) {
 		memset(buf + got, 0, len - (size_t)got);
-		size_seen(inode, pos + got, version);
+		fuse_size_seen(inode, pos + got, version);
 	}
 	fuse_stale(inode, STATX_ATIME); /* F25 */
 	*ret_buf = buf;
@@ -126,30 +135,6 @@ static int64_t pages_up(int64_t bytes)
 	return bytes / FUSE_PAGE + (bytes % FUSE_PAGE != 0);
 }
 
-/* Up to which page to ask, when `want` bytes from pos are missing: readahead (F81). */
-static int64_t window_end(struct file *file, int64_t pos, size_t want, int64_t size)
-{
-	struct fuse_file *ff = file->private;
-	struct fuse_super *fs = fuse_of(file->inode);
-	int64_t first = pos / FUSE_PAGE, end = pages_up(pos + (int64_t)want);
-	int64_t limit = (int64_t)(read_limit(fs) / FUSE_PAGE);
-	uint32_t most = fs->conn->max_readahead / FUSE_PAGE;
-
-	if (__atomic_load_n(&ff->next_read, __ATOMIC_RELAXED) == pos) {
-		uint32_t window = ff->window ? ff->window * 2 : FIRST_WINDOW;
-
-		window = window > most ? most : window;
-		__atomic_store_n(&ff->window, window, __ATOMIC_RELAXED);
-		if (end < first + window)
-			end = first + window;
-	} else {
-		__atomic_store_n(&ff->window, 0, __ATOMIC_RELAXED);
-	}
-	if (end > pages_up(size))
-		end = pages_up(size);
-	return end > first + limit ? first + limit : end;
-}
-
 /* Gets missing pages and hands `want` bytes (or fewer) of them to the reader. */
 static ssize_t read_missing(const struct op_ctx *ctx, struct file *file, struct io_iter *to,
 			    int64_t pos, size_t want, int64_t size)
@@ -159,14 +144,15 @@ static ssize_t read_missing(const struct op_ctx *ctx, struct file *file, struct 
 	struct fuse_fill fill;
 	ssize_t len;
 	size_t skip;
-	int err = fuse_cache_begin_fill(cache, pos / FUSE_PAGE, window_end(file, pos, want, size),
-					&fill);
+	int err = fuse_cache_begin_fill(cache, pos / FUSE_PAGE,
+					fuse_readahead_miss(file, pos, want, size), &fill);
 
 	if (err)
 		return err == 1 ? 0 : err;
 	len = fill_pages(ctx, file, &fill, &buf);
 	if (len < 0)
 		return len;
+	fuse_readahead_hit(ctx, file, pos, want);
 	skip = (size_t)(pos % FUSE_PAGE);
 	size = inode_size(file->inode); /* a short answer has lowered it */
 	if (pos >= size)
@@ -202,6 +188,7 @@ static ssize_t cached_read(const struct op_ctx *ctx, struct file *file, struct i
 			break;
 		if ((int64_t)want > size - *pos)
 			want = (size_t)(size - *pos);
+		fuse_readahead_hit(ctx, file, *pos, want);
 		n = fuse_cache_read(&fuse_i(inode)->cache, to, *pos, want);
 		if (n == 0)
 			n = read_missing(ctx, file, to, *pos, want, size);
@@ -209,7 +196,7 @@ static ssize_t cached_read(const struct op_ctx *ctx, struct file *file, struct i
 			break;
 		*pos += n;
 		done += n;
-		__atomic_store_n(&ff->next_read, *pos, __ATOMIC_RELAXED);
+		fuse_readahead_passed(ff, *pos);
 	}
 	return done > 0 ? done : n < 0 ? n : 0;
 }
@@ -218,7 +205,7 @@ static ssize_t cached_read(const struct op_ctx *ctx, struct file *file, struct i
 static ssize_t direct_read(const struct op_ctx *ctx, struct file *file, struct io_iter *to,
 			   int64_t *pos)
 {
-	size_t limit = read_limit(fuse_of(file->inode));
+	size_t limit = fuse_read_limit(fuse_of(file->inode));
 	size_t size = to->count < limit ? to->count : limit;
 	cleanup_free char *buf = malloc(size ? size : 1);
 	ssize_t done = 0, n = 0;
@@ -242,6 +229,28 @@ static ssize_t direct_read(const struct op_ctx *ctx, struct file *file, struct i
 	}
 	fuse_stale(file->inode, STATX_ATIME);
 	return done > 0 ? done : n;
+}
+
+static bool in_parallel(const struct file *file, size_t len, size_t limit)
+{
+	return len > limit && fuse_conn_has(fuse_conn_of(file->inode), FUSE_ASYNC_DIO);
+}
+
+/* F85: below the end of the file. */
+static ssize_t o_direct_read(const struct op_ctx *ctx, struct file *file, struct io_iter *to,
+			     int64_t *pos)
+{
+	int64_t room = inode_size(file->inode) - *pos;
+	size_t asked = to->count;
+	ssize_t n;
+
+	if (!in_parallel(file, asked, fuse_read_limit(fuse_of(file->inode))))
+		return direct_read(ctx, file, to, pos);
+	if (room < (int64_t)asked)
+		iter_truncate(to, (size_t)room);
+	n = fuse_direct_read(ctx, file, to, pos);
+	to->count = asked - (n > 0 ? (size_t)n : 0);
+	return n;
 }
 
 ssize_t fuse_read_iter(const struct op_ctx *ctx, struct file *file, struct io_iter *to,
@@ -272,49 +281,56 @@ ssize_t fuse_read_iter(const struct op_ctx *ctx, struct file *file, struct io_it
 
 		if (err < 0 || *pos >= inode_size(file->inode))
 			return err;
-		return direct_read(ctx, file, to, pos);
+		return o_direct_read(ctx, file, to, pos);
 	}
 	return cached_read(ctx, file, to, pos);
 }
 
 /* --- WRITE -------------------------------------------------------------------------------- */
 
+void fuse_write_args(const struct op_ctx *ctx, struct file *file, struct fuse_args *args,
+		     struct fuse_write_in *in, struct fuse_write_out *out, const void *buf,
+		     size_t len, int64_t pos, int rwf, bool direct)
+{
+	struct fuse_file *ff = file->private;
+
+	*in = (struct fuse_write_in){.fh = ff->fh, .offset = (uint64_t)pos, .size = (uint32_t)len};
+	in->flags = io_flags(file);
+	if (rwf & RWF_DSYNC)
+		in->flags |= WIRE_DSYNC;
+	if (rwf & RWF_SYNC)
+		in->flags |= WIRE_SYNC;
+	if (direct) {
+		in->write_flags = FUSE_WRITE_LOCKOWNER;
+		in->lock_owner = fuse_lock_owner(fuse_of(ff->inode), ctx->files);
+		if (ctx->cred && !ctx_capable(ctx, CAP_FSETID))
+			in->write_flags |= FUSE_WRITE_KILL_SUIDGID; /* 6.15 */
+	} else if (fuse_daemon_kills(ctx, fuse_of(ff->inode))) {
+		in->write_flags |= FUSE_WRITE_KILL_SUIDGID;
+	}
+	fuse_args_init(args, FUSE_WRITE, ff->inode);
+	fuse_args_pin_file(args, ff, &in->fh);
+	fuse_args_in(args, in, sizeof(*in));
+	fuse_args_in(args, buf, len);
+	fuse_args_out(args, out, sizeof(*out));
+}
+
 static ssize_t write_request(const struct op_ctx *ctx, struct file *file, const void *buf,
 			     size_t len, int64_t pos, int rwf, bool direct)
 {
-	struct fuse_file *ff = file->private;
-	struct fuse_write_in in = {.fh = ff->fh};
+	struct fuse_write_in in;
 	struct fuse_write_out out = {0};
 	struct fuse_args args;
 	ssize_t err;
 
-	in.offset = (uint64_t)pos;
-	in.size = (uint32_t)len;
-	in.flags = io_flags(file);
-	if (rwf & RWF_DSYNC)
-		in.flags |= WIRE_DSYNC;
-	if (rwf & RWF_SYNC)
-		in.flags |= WIRE_SYNC;
-	if (direct) {
-		in.write_flags = FUSE_WRITE_LOCKOWNER;
-		in.lock_owner = fuse_lock_owner(fuse_of(ff->inode), ctx->files);
-		if (ctx->cred && !ctx_capable(ctx, CAP_FSETID))
-			in.write_flags |= FUSE_WRITE_KILL_SUIDGID; /* 6.15 */
-	} else if (fuse_daemon_kills(ctx, fuse_of(ff->inode))) {
-		in.write_flags |= FUSE_WRITE_KILL_SUIDGID;
-	}
-	fuse_args_init(&args, FUSE_WRITE, ff->inode);
-	fuse_args_pin_file(&args, ff, &in.fh);
-	fuse_args_in(&args, &in, sizeof(in));
-	fuse_args_in(&args, buf, len);
-	fuse_args_out(&args, &out, sizeof(out));
-	err = fuse_send(ctx, ff->inode, &args);
+	fuse_write_args(ctx, file, &args, &in, &out, buf, len, pos, rwf, direct);
+	err = fuse_send(ctx, file->inode, &args);
 	if (err < 0)
 		return err;
 	return out.size > len ? -EIO : (ssize_t)out.size; /* F87 */
 }
 
-static void size_written(struct inode *inode, int64_t end)
+void fuse_size_written(struct inode *inode, int64_t end)
 {
 	fuse_bump_version(inode);
 	fb_mutex_lock(&inode->attr_lock);
@@ -335,7 +351,7 @@ static void written(struct inode *inode, const char *buf, size_t len, int64_t po
 		fuse_cache_invalidate(cache, pos, end);
 	else
 		fuse_cache_write(cache, buf, len, pos, old_size);
-	size_written(inode, end);
+	fuse_size_written(inode, end);
 }
 
 /* Bytes of the next WRITE at pos: whole pages but for the first and last one. */
@@ -409,25 +425,25 @@ int fuse_remove_privs(const struct op_ctx *ctx, struct file *file)
 	return err;
 }
 
-/* One page's bytes into the cache; what is missing of the page is read first. */
-static int dirty_page(const struct op_ctx *ctx, struct file *file, const char *buf, size_t len,
-		      int64_t pos)
+/* Bytes into the cache; what is missing of the first and the last page is read first. */
+static int dirty(const struct op_ctx *ctx, struct file *file, const char *buf, size_t len,
+		 int64_t pos)
 {
 	struct inode *inode = file->inode;
 	struct fuse_cache *cache = &fuse_i(inode)->cache;
-	int64_t size = inode_size(inode), end = pos + (int64_t)len;
-	int64_t start = pos - pos % FUSE_PAGE;
+	int64_t size = inode_size(inode), end = pos + (int64_t)len, missing;
 	int err = -EAGAIN;
 
 	/* Again when it was invalidated since it was read. */
 	for (int tries = 0; err == -EAGAIN && tries < MAX_TRIES; tries++) {
-		if (!fuse_cache_may_dirty(cache, pos, len, size)) {
-			err = fuse_fill_range(ctx, file, start, start + 1);
+		while ((missing = fuse_cache_missing(cache, pos, len, size)) >= 0 &&
+		       tries++ < MAX_TRIES) {
+			err = fuse_fill_range(ctx, file, missing, missing + 1);
 			if (err)
 				return err;
 		}
 		fuse_cache_grow(cache, size, end);
-		err = fuse_cache_dirty_page(cache, buf, len, pos, size);
+		err = fuse_cache_dirty(cache, buf, len, pos, size);
 	}
 	if (err)
 		return err == -EAGAIN ? -EIO : err;
@@ -436,25 +452,6 @@ static int dirty_page(const struct op_ctx *ctx, struct file *file, const char *b
 		inode->size = end;
 	fb_mutex_unlock(&inode->attr_lock);
 	return 0;
-}
-
-/* Page by page; the bytes that got there, or -errno if none did. */
-static ssize_t dirty_pages(const struct op_ctx *ctx, struct file *file, const char *buf, size_t len,
-			   int64_t pos)
-{
-	size_t done = 0;
-
-	while (done < len) {
-		size_t n = FUSE_PAGE - (size_t)((pos + (int64_t)done) % FUSE_PAGE);
-		int err;
-
-		n = n < len - done ? n : len - done;
-		err = dirty_page(ctx, file, buf + done, n, pos + (int64_t)done);
-		if (err)
-			return done > 0 ? (ssize_t)done : err;
-		done += n;
-	}
-	return (ssize_t)done;
 }
 
 /* F90: the daemon gets it later. */
@@ -470,15 +467,13 @@ static ssize_t write_back(const struct op_ctx *ctx, struct file *file, struct io
 		struct iter_mark mark = iter_save(from);
 		size_t got = iter_from(from, buf, from->count < size ? from->count : size);
 
-		n = got ? dirty_pages(ctx, file, buf, got, *pos) : -EFAULT;
-		if (n < 0)
+		n = got ? dirty(ctx, file, buf, got, *pos) : -EFAULT;
+		if (n < 0) {
+			iter_restore(from, mark);
 			break;
-		iter_restore(from, mark);
-		iter_advance(from, (size_t)n);
-		*pos += n;
-		done += n;
-		if ((size_t)n < got)
-			break;
+		}
+		*pos += (int64_t)got;
+		done += (ssize_t)got;
 		n = fuse_writeback_later(ctx, inode);
 	}
 	if (done > 0) {
@@ -497,7 +492,23 @@ static ssize_t write_passthrough(const struct op_ctx *ctx, struct file *file, st
 	if (!ret)
 		ret = fuse_passthrough_write(ctx, file, from, pos, rwf);
 	if (ret > 0)
-		size_written(file->inode, *pos);
+		fuse_size_written(file->inode, *pos);
+	return ret;
+}
+
+/* F85, in parallel. What is mapped has to be taken from the daemon again. */
+static ssize_t o_direct_write(const struct op_ctx *ctx, struct file *file, struct io_iter *from,
+			      int64_t *pos, int rwf)
+{
+	struct inode *inode = file->inode;
+	int64_t start = *pos, end = start + (int64_t)from->count, old_size = inode_size(inode);
+	ssize_t ret = fuse_direct_write(ctx, file, from, pos, rwf);
+
+	if (ret > 0) {
+		fuse_cache_grow(&fuse_i(inode)->cache, old_size, end);
+		fuse_size_written(inode, end);
+	}
+	fuse_replaced(ctx, file, start, end);
 	return ret;
 }
 
@@ -535,9 +546,36 @@ static ssize_t write_locked(const struct op_ctx *ctx, struct file *file, struct 
 	extends = (int64_t)from->count > inode_size(inode) - *pos;
 	if (extends)
 		fuse_size_changing(inode, 1);
-	ret = write_loop(ctx, file, from, pos, rwf, direct);
+	if (direct && !(ff->open_flags & FOPEN_DIRECT_IO) &&
+	    in_parallel(file, from->count, fuse_write_limit(fuse_of(inode))))
+		ret = o_direct_write(ctx, file, from, pos, rwf);
+	else
+		ret = write_loop(ctx, file, from, pos, rwf, direct);
 	if (extends)
 		fuse_size_changing(inode, -1);
+	return ret;
+}
+
+/* F95: only a writer that stays within the file. */
+static bool may_go_beside(const struct file *file, const struct io_iter *from, int64_t pos)
+{
+	const struct fuse_file *ff = file->private;
+	unsigned flags = atomic_load(&((struct file *)(uintptr_t)file)->flags);
+
+	return (ff->open_flags & FOPEN_PARALLEL_DIRECT_WRITES) && !ff->backing &&
+	       !(flags & O_APPEND) && (int64_t)from->count <= inode_size(file->inode) - pos;
+}
+
+static ssize_t write_beside(const struct op_ctx *ctx, struct file *file, struct io_iter *from,
+			    int64_t *pos, int rwf)
+{
+	ssize_t ret;
+
+	inode_lock_shared(file->inode);
+	ret = fuse_writeback(ctx, file->inode); /* F84 */
+	if (!ret)
+		ret = write_loop(ctx, file, from, pos, rwf, true);
+	inode_unlock_shared(file->inode);
 	return ret;
 }
 
@@ -557,14 +595,9 @@ ssize_t fuse_write_iter(const struct op_ctx *ctx, struct file *file, struct io_i
 		return 0;
 	if (!pos)
 		pos = &stream_pos;
-	/* F95: only a writer that stays within the file may go beside others. */
-	if ((ff->open_flags & FOPEN_PARALLEL_DIRECT_WRITES) && !(flags & O_APPEND) &&
-	    (int64_t)from->count <= inode_size(inode) - *pos) {
-		inode_lock_shared(inode);
-		ret = fuse_writeback(ctx, inode); /* F84 */
-		if (!ret)
-			ret = write_loop(ctx, file, from, pos, rwf, true);
-		inode_unlock_shared(inode);
+	if (may_go_beside(file, from, *pos) && fuse_uncached_begin(inode)) {
+		ret = write_beside(ctx, file, from, pos, rwf);
+		fuse_uncached_end(inode);
 		return ret;
 	}
 	if (sleep_rwlock_write_lock_killable(&inode->lock))
@@ -587,7 +620,9 @@ ssize_t fuse_write_iter(const struct op_ctx *ctx, struct file *file, struct io_i
 
 /* --- mmap --------------------------------------------------------------------------------- */
 
-#define SPARSE_BYTES (8LL << 20) /* from there on it pays to ask for holes first */
+#define SPARSE_BYTES (8LL << 20)  /* from there on it pays to ask for holes first */
+#define LAZY_BYTES   (32LL << 20) /* from there on a mapping is filled as it is used */
+#define LAZY_WINDOW  (4LL << 20)  /* at a time */
 
 /* The missing pages of [pos, end) that the daemon calls a hole, if any: where the next data is. */
 static int64_t skip_hole(const struct op_ctx *ctx, struct file *file, int64_t pos, int64_t end)
@@ -623,7 +658,7 @@ static int64_t data_end(const struct op_ctx *ctx, struct file *file, int64_t pos
 static int64_t fill_run(const struct op_ctx *ctx, struct file *file, int64_t pos, int64_t end)
 {
 	struct fuse_cache *cache = &fuse_i(file->inode)->cache;
-	int64_t limit = (int64_t)(read_limit(fuse_of(file->inode)) / FUSE_PAGE);
+	int64_t limit = (int64_t)(fuse_read_limit(fuse_of(file->inode)) / FUSE_PAGE);
 	int64_t first = pos / FUSE_PAGE, last = pages_up(end);
 	struct fuse_fill fill;
 	char *buf;
@@ -640,7 +675,12 @@ static int64_t fill_run(const struct op_ctx *ctx, struct file *file, int64_t pos
 	return fill.end * FUSE_PAGE;
 }
 
-int fuse_fill_range(const struct op_ctx *ctx, struct file *file, int64_t pos, int64_t end)
+/*
+ * From pos on, in order: what is missing below `goal`, and behind that, up to `end`, what costs
+ * nothing because it is there or is a hole.
+ */
+static int fill(const struct op_ctx *ctx, struct file *file, int64_t pos, int64_t goal,
+		int64_t end)
 {
 	struct fuse_cache *cache = &fuse_i(file->inode)->cache;
 	bool sparse = end - pos >= SPARSE_BYTES;
@@ -665,22 +705,74 @@ int fuse_fill_range(const struct op_ctx *ctx, struct file *file, int64_t pos, in
 				continue;
 			}
 		}
-		pos = fill_run(ctx, file, pos, sparse && data < end ? data : end);
+		if (pos >= goal)
+			return 0;
+		pos = fill_run(ctx, file, pos, sparse && data < goal ? data : goal);
 		if (pos < 0)
 			return (int)pos;
 	}
 	return 0;
 }
 
-/* Missing pages of the request's range are read now, not at the first touch. */
+int fuse_fill_range(const struct op_ctx *ctx, struct file *file, int64_t pos, int64_t end)
+{
+	return fill(ctx, file, pos, end, end);
+}
+
+int fuse_fill_lazily(const struct op_ctx *ctx, struct file *file, int64_t offset)
+{
+	int64_t size = inode_size(file->inode), goal = offset / LAZY_WINDOW * LAZY_WINDOW;
+	int64_t frontier = fuse_cache_frontier(&fuse_i(file->inode)->cache);
+
+	goal = goal > size - LAZY_WINDOW ? size : goal + LAZY_WINDOW;
+	/* mmap(2) may be run again and again until it finds nothing to wait for. */
+	return frontier < goal ? fill(ctx, file, frontier, goal, size) : 0;
+}
+
+static int64_t end_of(const struct file *file, const struct mmap_request *req)
+{
+	int64_t size = inode_size(file->inode);
+
+	if (req->length > (uint64_t)(INT64_MAX - req->offset))
+		return size;
+	return req->offset + (int64_t)req->length < size ? req->offset + (int64_t)req->length
+							  : size;
+}
+
+/*
+ * A large mapping is filled as it is used, from its beginning on. Not one of a program: what is run
+ * is used here and there. Not with a writeback cache, which may store far behind the frontier.
+ */
+static bool map_lazily(struct file *file, const struct mmap_request *req)
+{
+	struct fuse_cache *cache = &fuse_i(file->inode)->cache;
+	int64_t len = end_of(file, req) - req->offset;
+
+	if (fuse_cache_lazy(cache))
+		return true;
+	if (len < LAZY_BYTES || req->offset > LAZY_WINDOW || (req->prot & PROT_EXEC) ||
+	    (req->flags & (MAP_POPULATE | MAP_LOCKED)) || fuse_is_writeback(file->inode) ||
+	    !mapped_can_fault() || fuse_cache_valid(cache, req->offset, (size_t)len) == (size_t)len)
+		return false;
+	return fuse_cache_begin_lazy(cache);
+}
+
+/* Missing pages of the request's range are read now, unless they are left to the first touch. */
 static int fill_request(const struct op_ctx *ctx, struct file *file, const struct mmap_request *req)
 {
-	int64_t size = inode_size(file->inode), end;
+	int64_t end = end_of(file, req), frontier;
+	int err;
 
-	end = req->length > (uint64_t)(INT64_MAX - req->offset)
-		      ? INT64_MAX
-		      : req->offset + (int64_t)req->length;
-	return fuse_fill_range(ctx, file, req->offset, end > size ? size : end);
+	if (!fuse_cache_lazy(&fuse_i(file->inode)->cache))
+		return fuse_fill_range(ctx, file, req->offset, end);
+	if (end <= req->offset)
+		return 0;
+	err = fuse_fill_lazily(ctx, file, req->offset);
+	frontier = fuse_cache_frontier(&fuse_i(file->inode)->cache);
+	if (err || frontier <= req->offset)
+		return err;
+	/* Nobody would notice that something before it is missing. */
+	return fuse_fill_range(ctx, file, req->offset, end < frontier ? end : frontier);
 }
 
 static int map_read_only(const struct op_ctx *ctx, struct file *file,
@@ -699,6 +791,24 @@ static int map_read_only(const struct op_ctx *ctx, struct file *file,
 	return err;
 }
 
+/* The file stays open as long as it may have to be read. */
+static int map_watched(const struct op_ctx *ctx, struct file *file, const struct mmap_request *req,
+		       int *ret_hostfd)
+{
+	struct fuse_inode *fi = fuse_i(file->inode);
+	int err;
+
+	if (sleep_mutex_lock_killable(&fi->writeback_mutex))
+		return -EINTR;
+	err = fuse_mapping_begin(file->inode, file, false);
+	if (err) /* not to be watched: all at once, then */
+		fuse_cache_unwatch(&fi->cache);
+	if (!err || err == -EACCES)
+		err = map_read_only(ctx, file, req, ret_hostfd);
+	sleep_mutex_unlock(&fi->writeback_mutex);
+	return err;
+}
+
 /*
  * All mappings of a file that is open for writing: the descriptor stays at the guest's number, and
  * mprotect(2) may make any shared one writable later. -EACCES: not to be had.
@@ -712,7 +822,7 @@ static int map_writable(const struct op_ctx *ctx, struct file *file,
 
 	if (sleep_mutex_lock_killable(&fi->writeback_mutex))
 		return -EINTR;
-	err = fuse_mapping_begin(inode, file);
+	err = fuse_mapping_begin(inode, file, true);
 	if (!err)
 		err = fill_request(ctx, file, req);
 	if (!err)
@@ -726,7 +836,7 @@ int fuse_mmap(const struct op_ctx *ctx, struct file *file, const struct mmap_req
 {
 	struct fuse_file *ff = file->private;
 	struct inode *inode = file->inode;
-	bool shared = (req->flags & MAP_TYPE) != MAP_PRIVATE;
+	bool shared = (req->flags & MAP_TYPE) != MAP_PRIVATE, lazy;
 	int err;
 
 	if (fuse_is_bad(inode))
@@ -736,15 +846,19 @@ int fuse_mmap(const struct op_ctx *ctx, struct file *file, const struct mmap_req
 	if (ff->open_flags & FOPEN_DIRECT_IO) { /* F100 */
 		if (shared && !fuse_conn_has(fuse_conn_of(inode), FUSE_DIRECT_IO_ALLOW_MMAP))
 			return -ENODEV;
+		if (shared && fuse_cached_begin(ff)) /* F131 */
+			return -ENODEV;
 		fuse_cache_drop(&fuse_i(inode)->cache);
 	}
 	err = fuse_update_attributes(ctx, inode, ff, STATX_SIZE);
 	if (err)
 		return err;
+	lazy = map_lazily(file, req);
 	if (file->fmode & FMODE_WRITE) {
 		err = map_writable(ctx, file, req, ret_hostfd);
 		if (err != -EACCES || (shared && (req->prot & PROT_WRITE)))
 			return err == -EACCES ? -ENODEV : err;
 	}
-	return map_read_only(ctx, file, req, ret_hostfd);
+	return lazy ? map_watched(ctx, file, req, ret_hostfd)
+		    : map_read_only(ctx, file, req, ret_hostfd);
 }

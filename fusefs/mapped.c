@@ -12,7 +12,11 @@
 #include "sentry/base/cleanup.h"
 #include "vfs/file.h"
 
-#define MAX_DIRTY_PAGES 4096 /* of one file: 16 MiB; the writer then waits for the daemon */
+/* Pages of one file. From the first on the daemon gets them, from the second the writer waits. */
+#define START_PAGES 1024
+#define MAX_PAGES   4096
+#define ALL_PAGES   32768 /* of all files: then each writer waits as well */
+#define MAX_WRITING 8	  /* WRITEs of one file under way */
 
 void fuse_writeback_failed(struct inode *inode, int err)
 {
@@ -38,74 +42,152 @@ int fuse_writeback_error(struct fuse_file *ff)
 	return err;
 }
 
-/* F91: anybody's handle, nobody's credentials. 0 or -errno. */
-static int send_back(const struct op_ctx *ctx, struct fuse_file *ff, const void *buf, size_t len,
-		     int64_t pos)
-{
-	struct fuse_write_in in = {.fh = ff->fh, .write_flags = FUSE_WRITE_CACHE};
-	struct fuse_write_out out = {0};
+/* A WRITE on its way. Owns the take of the cache, and the handle that it uses. */
+struct write_back {
+	struct fuse_fill busy;
+	struct fuse_file *ff; /* counted */
+	struct fuse_write_in in;
+	struct fuse_write_out out;
 	struct fuse_args args;
+	char buf[];
+};
+
+static void write_done(struct fuse_conn *conn, struct fuse_args *args, ssize_t result)
+{
+	struct write_back *wb = args->owner;
+	struct inode *inode = wb->ff->inode;
+	struct fuse_inode *fi = fuse_i(inode);
+	int err = result < 0 ? (int)result : wb->out.size == wb->in.size ? 0 : -EIO;
+
+	(void)conn;
+	fuse_cache_end_take(&fi->cache, &wb->busy, err == -EINTR);
+	fuse_bump_version(inode);
+	fuse_stale(inode, fuse_is_writeback(inode) ? STATX_BLOCKS : FUSE_STALE_MODIFY);
+	if (err && err != -EINTR)
+		fuse_writeback_failed(inode, err);
+	fb_mutex_lock(&inode->attr_lock);
+	if (err && !fi->flush_error)
+		fi->flush_error = err;
+	fi->nr_writing--;
+	waitq_wake(&fi->written, 0);
+	fb_mutex_unlock(&inode->attr_lock);
+	fuse_file_put(wb->ff);
+	free(wb);
+}
+
+/* F91: anybody's handle, nobody's credentials. D87: never waits for room. */
+static void send_back(const struct op_ctx *ctx, struct write_back *wb, size_t len, int64_t pos)
+{
+	struct fuse_conn *conn = fuse_conn_of(wb->ff->inode);
+	struct inode *inode = wb->ff->inode;
 	ssize_t err;
 
-	in.offset = (uint64_t)pos;
-	in.size = (uint32_t)len;
-	fuse_args_init(&args, FUSE_WRITE, ff->inode);
-	fuse_args_pin_file(&args, ff, &in.fh);
-	args.nocreds = true;
-	fuse_args_in(&args, &in, sizeof(in));
-	fuse_args_in(&args, buf, len);
-	fuse_args_out(&args, &out, sizeof(out));
-	err = fuse_send(ctx, ff->inode, &args);
+	wb->in = (struct fuse_write_in){.fh = wb->ff->fh, .write_flags = FUSE_WRITE_CACHE};
+	wb->in.offset = (uint64_t)pos;
+	wb->in.size = (uint32_t)len;
+	wb->out.size = 0;
+	fuse_args_init(&wb->args, FUSE_WRITE, inode);
+	fuse_args_pin_file(&wb->args, wb->ff, &wb->in.fh);
+	wb->args.nocreds = wb->args.force = true;
+	fuse_args_in(&wb->args, &wb->in, sizeof(wb->in));
+	fuse_args_in(&wb->args, wb->buf, len);
+	fuse_args_out(&wb->args, &wb->out, sizeof(wb->out));
+	wb->args.done = write_done;
+	wb->args.owner = wb;
+	ref_get(&wb->ff->ref);
+	fb_mutex_lock(&inode->attr_lock);
+	fuse_i(inode)->nr_writing++;
+	fb_mutex_unlock(&inode->attr_lock);
+	err = fuse_send_async(ctx, inode, &wb->args);
 	if (err < 0)
-		return (int)err;
-	return out.size == len ? 0 : -EIO;
+		write_done(conn, &wb->args, err);
+}
+
+/* Until at most `most` WRITEs are under way. 0 or -EINTR: they go on alone. */
+static int wait_written(struct inode *inode, unsigned most)
+{
+	struct fuse_inode *fi = fuse_i(inode);
+	int err = 0;
+
+	fb_mutex_lock(&inode->attr_lock);
+	while (!err && fi->nr_writing > most)
+		err = waitq_wait(&fi->written, 0, &inode->attr_lock, WAIT_KILLABLE, WAIT_FOREVER);
+	fb_mutex_unlock(&inode->attr_lock);
+	return err ? -EINTR : 0;
 }
 
 /* Any open file that may write; writeback_mutex held. */
 static struct fuse_file *any_writer(struct fuse_inode *fi)
 {
+	struct fuse_file *ff;
+
 	if (!list_empty(&fi->writers))
 		return list_first(&fi->writers, struct fuse_file, writer_node);
-	if (!list_empty(&fi->mapped_files))
-		return list_first(&fi->mapped_files, struct fuse_file, mapped_node);
+	list_for_each (ff, &fi->mapped_files, mapped_node)
+		if (ff->mapped_file->fmode & FMODE_WRITE)
+			return ff;
 	return NULL;
+}
+
+/* The next WRITE, beginning to look at *pos. 0, also when there was none; -ENOMEM. */
+static int write_next(const struct op_ctx *ctx, struct fuse_file *ff, int64_t *pos)
+{
+	struct fuse_super *fs = fuse_of(ff->inode);
+	struct fuse_cache *cache = &fuse_i(ff->inode)->cache;
+	size_t room = fuse_conn_has(fs->conn, FUSE_BIG_WRITES)
+			      ? fuse_write_limit(fs) / FUSE_PAGE * FUSE_PAGE
+			      : FUSE_PAGE;
+	struct write_back *wb = malloc(sizeof(*wb) + room);
+	int64_t at = 0;
+	size_t len;
+
+	if (!wb)
+		return -ENOMEM;
+	wb->ff = ff;
+	len = fuse_cache_take_changed(cache, pos, inode_size(ff->inode), wb->buf, room, &at,
+				      &wb->busy);
+	if (len > 0)
+		send_back(ctx, wb, len, at);
+	else
+		free(wb);
+	return 0;
+}
+
+/* Sends all that is dirty, in several WRITEs at a time. writeback_mutex held. 0, -EINTR, -ENOMEM. */
+static int start_writing(const struct op_ctx *ctx, struct inode *inode)
+{
+	struct fuse_inode *fi = fuse_i(inode);
+	struct fuse_file *ff = any_writer(fi);
+	int64_t pos = 0;
+	int err = 0;
+
+	if (!ff || !(fuse_cache_tracked(&fi->cache) || fuse_cache_nr_dirty(&fi->cache)))
+		return 0;
+	while (!err && pos < inode_size(inode)) {
+		err = wait_written(inode, MAX_WRITING - 1);
+		if (!err)
+			err = write_next(ctx, ff, &pos);
+	}
+	return err;
 }
 
 /* writeback_mutex held. The first error; -EINTR: not done. */
 static int write_changed(const struct op_ctx *ctx, struct inode *inode)
 {
 	struct fuse_inode *fi = fuse_i(inode);
-	struct fuse_super *fs = fuse_of(inode);
-	struct fuse_file *ff = any_writer(fi);
-	size_t room = fuse_conn_has(fs->conn, FUSE_BIG_WRITES)
-			      ? fuse_write_limit(fs) / FUSE_PAGE * FUSE_PAGE
-			      : FUSE_PAGE;
-	cleanup_free char *buf = malloc(room);
-	int64_t pos = 0, at = 0, size;
-	int err, ret = 0;
-	struct fuse_fill busy;
-	size_t len;
+	int err, flush_error;
 
-	if (!ff || !(fuse_cache_tracked(&fi->cache) || fuse_cache_nr_dirty(&fi->cache)))
-		return 0;
-	if (!buf)
-		return -ENOMEM;
-	while (pos < (size = inode_size(inode))) {
-		len = fuse_cache_take_changed(&fi->cache, &pos, size, buf, room, &at, &busy);
-		if (len == 0)
-			continue;
-		err = send_back(ctx, ff, buf, len, at);
-		fuse_cache_end_take(&fi->cache, &busy, err == -EINTR);
-		if (err == -EINTR)
-			return -EINTR;
-		fuse_bump_version(inode);
-		fuse_stale(inode, fuse_is_writeback(inode) ? STATX_BLOCKS : FUSE_STALE_MODIFY);
-		if (err) {
-			fuse_writeback_failed(inode, err);
-			ret = ret ? ret : err;
-		}
-	}
-	return ret;
+	/* A page must not be written twice at a time: its old bytes might come last. */
+	err = wait_written(inode, 0);
+	if (!err)
+		err = start_writing(ctx, inode);
+	if (!err)
+		err = wait_written(inode, 0);
+	fb_mutex_lock(&inode->attr_lock);
+	flush_error = fi->flush_error;
+	fi->flush_error = 0;
+	fb_mutex_unlock(&inode->attr_lock);
+	return err ? err : flush_error;
 }
 
 /* F90: mtime and ctime, which we have kept. writeback_mutex held. */
@@ -211,7 +293,7 @@ static void end_mapping(const struct op_ctx *ctx, struct inode *inode, struct fi
 	/* Nobody can change it any more. */
 	if (write_all(ctx, inode) == -EINTR || take_files(fi, ret_files, ret_count))
 		return;
-	fuse_cache_untrack(&fi->cache);
+	fuse_cache_unwatch(&fi->cache);
 }
 
 static void reap(const struct op_ctx *ctx, struct inode *inode)
@@ -234,7 +316,44 @@ static void reap(const struct op_ctx *ctx, struct inode *inode)
 	sleep_mutex_unlock(&fi->writeback_mutex);
 }
 
-static const struct mapped_ops mapped_ops = {.sync = fuse_writeback, .reap = reap};
+/* The file of some mapping, with a reference; NULL: none is left. */
+static struct file *any_mapped(struct fuse_inode *fi)
+{
+	struct file *file = NULL;
+
+	if (sleep_mutex_lock_killable(&fi->writeback_mutex))
+		return NULL;
+	if (!list_empty(&fi->mapped_files))
+		file = file_get(list_first(&fi->mapped_files, struct fuse_file, mapped_node)
+					->mapped_file);
+	sleep_mutex_unlock(&fi->writeback_mutex);
+	return file;
+}
+
+/* A page behind the frontier was touched. */
+static int fault(const struct op_ctx *ctx, struct inode *inode, int64_t offset)
+{
+	struct fuse_inode *fi = fuse_i(inode);
+	struct file *file;
+	int err;
+
+	if (fuse_cache_frontier(&fi->cache) > offset)
+		return 0; /* another was faster */
+	if (!fuse_cache_lazy(&fi->cache) || offset >= inode_size(inode))
+		return -EFAULT;
+	file = any_mapped(fi);
+	if (!file)
+		return -EFAULT;
+	err = fuse_fill_lazily(ctx, file, offset);
+	file_put(file);
+	return err || fuse_cache_frontier(&fi->cache) > offset ? err : -EFAULT;
+}
+
+static const struct mapped_ops mapped_ops = {
+	.sync = fuse_writeback,
+	.reap = reap,
+	.fault = fault,
+};
 
 /* With writeback_mutex. */
 static void start_clock(struct inode *inode)
@@ -248,12 +367,12 @@ static void start_clock(struct inode *inode)
 	mapped_add(&fi->mapped);
 }
 
-int fuse_mapping_begin(struct inode *inode, struct file *file)
+int fuse_mapping_begin(struct inode *inode, struct file *file, bool write)
 {
 	struct fuse_inode *fi = fuse_i(inode);
 	struct fuse_file *ff = file->private;
 	uint64_t host_dev, host_ino;
-	int err = fuse_cache_track(&fi->cache);
+	int err = write ? fuse_cache_track(&fi->cache) : fuse_cache_watch(&fi->cache);
 
 	if (err)
 		return err;
@@ -294,6 +413,8 @@ void fuse_writer_del(const struct op_ctx *ctx, struct fuse_file *ff)
 int fuse_writeback_later(const struct op_ctx *ctx, struct inode *inode)
 {
 	struct fuse_inode *fi = fuse_i(inode);
+	struct fuse_conn *conn = fuse_conn_of(inode);
+	int err;
 
 	if (!atomic_load(&fi->registered)) {
 		if (sleep_mutex_lock_killable(&fi->writeback_mutex))
@@ -302,7 +423,14 @@ int fuse_writeback_later(const struct op_ctx *ctx, struct inode *inode)
 			start_clock(inode);
 		sleep_mutex_unlock(&fi->writeback_mutex);
 	}
-	if (fuse_cache_nr_dirty(&fi->cache) < MAX_DIRTY_PAGES)
+	if (fuse_cache_nr_dirty(&fi->cache) >= MAX_PAGES || fuse_cache_all_dirty() >= ALL_PAGES)
+		return fuse_writeback(ctx, inode) == -EINTR ? -EINTR : 0;
+	if (fuse_cache_nr_dirty(&fi->cache) < START_PAGES || fuse_cache_tracked(&fi->cache) ||
+	    fuse_conn_congested(conn)) /* D88 */
 		return 0;
-	return fuse_writeback(ctx, inode) == -EINTR ? -EINTR : 0;
+	if (sleep_mutex_lock_killable(&fi->writeback_mutex))
+		return -EINTR;
+	err = start_writing(ctx, inode);
+	sleep_mutex_unlock(&fi->writeback_mutex);
+	return err == -EINTR ? -EINTR : 0;
 }

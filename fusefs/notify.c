@@ -33,10 +33,12 @@ static void fusefs_initialized(struct fuse_conn *conn)
 	if (fuse_conn_has(conn, FUSE_MAX_PAGES) && conn->max_pages > 1)
 		sb->name_max = FUSE_NAME_MAX_LONG; /* matrix 2.3 */
 	sb->time_gran_ns = conn->time_gran_ns;
+	if (conn->minor < 6 && fuse_sb(sb)->max_read < conn->max_readahead) /* V06 */
+		conn->max_readahead = fuse_sb(sb)->max_read / FUSE_PAGE * FUSE_PAGE;
 	if (fuse_conn_has(conn, FUSE_PASSTHROUGH))
 		sb->stack_depth = (int)conn->max_stack_depth;
-	if (fuse_conn_has(conn, FUSE_DONT_MASK)) /* the VFS leaves the umask to us, too */
-		__atomic_fetch_or(&sb->flags, SB_POSIXACL, __ATOMIC_RELAXED);
+	if (fuse_conn_has(conn, FUSE_POSIX_ACL))
+		atomic_store(&fuse_sb(sb)->default_permissions, true);
 	superblock_put(sb);
 }
 
@@ -123,18 +125,23 @@ static int notify_inval_inode(struct message *msg)
 		return -ENOENT;
 	fuse_bump_version(inode);
 	fuse_stale(inode, FUSE_STALE_ALL);
+	fuse_forget_acls(inode);
 	if (out.off >= 0 && inode_is_reg(inode)) {
 		int64_t end = INT64_MAX;
 
 		if (out.len > 0 && out.len <= INT64_MAX - out.off)
 			end = out.off + out.len;
 		fuse_cache_invalidate(&fuse_i(inode)->cache, out.off, end);
+	} else if (out.off >= 0 && inode_is_dir(inode)) {
+		fuse_dircache_reset(&fuse_i(inode)->listing);
+	} else if (out.off >= 0 && out.off < FUSE_PAGE && inode_is_lnk(inode)) {
+		fuse_forget_link(inode);
 	}
 	inode_put(inode);
 	return 0;
 }
 
-/* The name behind the fixed part: malloc'ed. */
+/* The name behind the fixed part: malloc'ed, as long as the daemon says, whatever is in it. */
 static int take_name(struct message *msg, uint32_t namelen, char **ret_name)
 {
 	char *name;
@@ -179,10 +186,9 @@ static int delete_child(struct dentry *dentry, uint64_t child)
 	return 0;
 }
 
-static int invalidate_in(struct inode *dir, const char *name, uint32_t flags, uint64_t child)
+static int invalidate_in(struct inode *dir, const struct qstr *name, uint32_t flags, uint64_t child)
 {
 	struct dentry *parent, *dentry;
-	struct qstr qname;
 	int err = 0;
 
 	if (!inode_is_dir(dir))
@@ -191,8 +197,7 @@ static int invalidate_in(struct inode *dir, const char *name, uint32_t flags, ui
 	if (!parent)
 		return -ENOENT;
 	fuse_dir_changed(dir);
-	qstr_init(&qname, name, strlen(name));
-	dentry = dentry_find(parent, &qname);
+	dentry = dentry_find(parent, name);
 	if (dentry) {
 		bool positive = d_is_positive(dentry);
 
@@ -209,8 +214,8 @@ static int invalidate_in(struct inode *dir, const char *name, uint32_t flags, ui
 	return err;
 }
 
-static int invalidate_entry(struct message *msg, uint64_t parent, const char *name, uint32_t flags,
-			    uint64_t child)
+static int invalidate_entry(struct message *msg, uint64_t parent, const struct qstr *name,
+			    uint32_t flags, uint64_t child)
 {
 	struct inode *dir = fuse_find_inode(msg->sb, parent);
 	int err;
@@ -231,22 +236,30 @@ static int notify_inval_entry(struct message *msg)
 {
 	struct fuse_notify_inval_entry_out out;
 	cleanup_free char *name = NULL;
+	struct qstr qname;
 	int err = take(msg, &out, sizeof(out), false);
 
 	if (!err)
 		err = take_name(msg, out.namelen, &name);
-	return err ? err : invalidate_entry(msg, out.parent, name, out.flags, 0);
+	if (err)
+		return err;
+	qstr_init(&qname, name, out.namelen);
+	return invalidate_entry(msg, out.parent, &qname, out.flags, 0);
 }
 
 static int notify_delete(struct message *msg)
 {
 	struct fuse_notify_delete_out out;
 	cleanup_free char *name = NULL;
+	struct qstr qname;
 	int err = take(msg, &out, sizeof(out), false);
 
 	if (!err)
 		err = take_name(msg, out.namelen, &name);
-	return err ? err : invalidate_entry(msg, out.parent, name, 0, out.child);
+	if (err)
+		return err;
+	qstr_init(&qname, name, out.namelen);
+	return invalidate_entry(msg, out.parent, &qname, 0, out.child);
 }
 
 /* --- STORE and RETRIEVE: the daemon's view of the page cache ------------------------------ */
@@ -301,11 +314,8 @@ static int notify_store(struct message *msg)
 	err = cached_file(msg->sb, out.nodeid, &inode);
 	if (err)
 		return err;
-	fuse_bump_version(inode);
-	fb_mutex_lock(&inode->attr_lock);
-	if (inode->size < (int64_t)(out.offset + out.size))
-		inode->size = (int64_t)(out.offset + out.size);
-	fb_mutex_unlock(&inode->attr_lock);
+	if (inode_size(inode) < (int64_t)(out.offset + out.size))
+		fuse_size_written(inode, (int64_t)(out.offset + out.size));
 	err = store_bytes(msg, inode, (int64_t)out.offset, out.size);
 	inode_put(inode);
 	return err;

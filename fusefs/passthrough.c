@@ -24,25 +24,73 @@ static struct op_ctx backing_ctx(const struct op_ctx *ctx, const struct fuse_fil
 }
 
 /* F130, F131: counts an open in. */
-static int enter_mode(struct fuse_file *ff)
+static int enter_passthrough(struct fuse_file *ff)
 {
 	struct fuse_inode *fi = fuse_i(ff->inode);
-	bool direct = ff->open_flags & FOPEN_DIRECT_IO;
 	int err = 0;
 
 	fb_mutex_lock(&ff->inode->attr_lock);
-	if (ff->backing) {
-		if (fi->cached_opens > 0 ||
-		    (fi->passthrough_opens > 0 && fi->backing_id != ff->backing->id))
-			err = -EIO;
-		else if (fi->passthrough_opens++ == 0)
-			fi->backing_id = ff->backing->id;
+	if (fi->cached_opens > 0 ||
+	    (fi->passthrough_opens > 0 && fi->backing_id != ff->backing->id))
+		err = -EIO;
+	else if (fi->passthrough_opens++ == 0)
+		fi->backing_id = ff->backing->id;
+	fb_mutex_unlock(&ff->inode->attr_lock);
+	return err;
+}
+
+int fuse_cached_begin(struct fuse_file *ff)
+{
+	struct fuse_inode *fi = fuse_i(ff->inode);
+	int err = 0;
+
+	fb_mutex_lock(&ff->inode->attr_lock);
+	while (!err && !ff->counts_cached && fi->uncached_writes > 0)
+		err = waitq_wait(&fi->uncached_done, 0, &ff->inode->attr_lock, WAIT_KILLABLE,
+				 WAIT_FOREVER);
+	if (err) {
+		err = -EINTR;
 	} else if (fi->passthrough_opens > 0) {
 		err = -EIO;
-	} else if (!direct) {
+	} else if (!ff->counts_cached) {
 		fi->cached_opens++;
 		ff->counts_cached = true;
 	}
+	fb_mutex_unlock(&ff->inode->attr_lock);
+	return err;
+}
+
+bool fuse_uncached_begin(struct inode *inode)
+{
+	struct fuse_inode *fi = fuse_i(inode);
+	bool uncached;
+
+	fb_mutex_lock(&inode->attr_lock);
+	uncached = fi->cached_opens == 0;
+	fi->uncached_writes += uncached;
+	fb_mutex_unlock(&inode->attr_lock);
+	return uncached;
+}
+
+void fuse_uncached_end(struct inode *inode)
+{
+	struct fuse_inode *fi = fuse_i(inode);
+
+	fb_mutex_lock(&inode->attr_lock);
+	if (--fi->uncached_writes == 0)
+		waitq_wake(&fi->uncached_done, 0);
+	fb_mutex_unlock(&inode->attr_lock);
+}
+
+/* Plain direct I/O takes no count, but does not go with passing through either. */
+static int enter_plain(struct fuse_file *ff)
+{
+	int err;
+
+	if (!(ff->open_flags & FOPEN_DIRECT_IO))
+		return fuse_cached_begin(ff);
+	fb_mutex_lock(&ff->inode->attr_lock);
+	err = fuse_i(ff->inode)->passthrough_opens > 0 ? -EIO : 0;
 	fb_mutex_unlock(&ff->inode->attr_lock);
 	return err;
 }
@@ -61,7 +109,7 @@ static int open_backing(const struct op_ctx *ctx, struct file *file, struct fuse
 	if (!backing)
 		return -EIO;
 	ff->backing = backing;
-	err = enter_mode(ff);
+	err = enter_passthrough(ff);
 	if (err) {
 		ff->backing = NULL;
 		fuse_backing_put(backing);
@@ -79,7 +127,7 @@ int fuse_passthrough_open(const struct op_ctx *ctx, struct file *file, struct fu
 {
 	if (!inode_is_reg(ff->inode))
 		return 0;
-	return ff->open_flags & FOPEN_PASSTHROUGH ? open_backing(ctx, file, ff) : enter_mode(ff);
+	return ff->open_flags & FOPEN_PASSTHROUGH ? open_backing(ctx, file, ff) : enter_plain(ff);
 }
 
 void fuse_passthrough_close(struct fuse_file *ff)

@@ -1,4 +1,4 @@
-/* READDIR and READDIRPLUS (matrix 6.5): every getdents(2) is one request. */
+/* READDIR and READDIRPLUS (matrix 6.5): every getdents(2) is one request, or none with a cache. */
 #include <stdlib.h>
 #include <string.h>
 
@@ -27,8 +27,12 @@ static bool name_ok(const char *name, size_t len)
 
 static bool emit(struct listing *list, const struct fuse_dirent *entry, const char *name)
 {
+	struct fuse_file *ff = list->file->private;
+
 	if (list->full)
 		return false;
+	if (ff->open_flags & FOPEN_CACHE_DIR)
+		fuse_dircache_add(&fuse_i(ff->inode)->listing, list->dc->pos, entry, name);
 	if (!dir_emit(list->dc, name, entry->namelen, entry->ino, entry->type & 15)) {
 		list->full = true;
 		return false;
@@ -80,6 +84,7 @@ static int refresh_cached(struct listing *list, struct dentry *dentry,
 	if (fuse_is_bad(inode))
 		return -EIO;
 	fuse_count_lookup(inode);
+	fuse_forget_acls(inode);
 	fuse_change_attributes(inode, &out->attr, expiry, list->version);
 	fuse_entry_set(dentry, fuse_expiry_ns(out->entry_valid, out->entry_valid_nsec),
 		       list->epoch);
@@ -217,9 +222,33 @@ static int do_readdir(const struct op_ctx *ctx, struct file *file, struct dir_co
 	if (n < 0)
 		return (int)n;
 	fuse_stale(dir, STATX_ATIME);
+	if (n == 0 && (ff->open_flags & FOPEN_CACHE_DIR))
+		fuse_dircache_end(&fuse_i(dir)->listing, dc->pos);
 	list.len = (size_t)n;
 	list.incarnation = args.incarnation;
 	return plus ? parse_plus(&list) : parse_plain(&list);
+}
+
+/* F77; Linux 6.18 looks at no epoch here. 0: done; 1: the daemon is to be asked; -errno. */
+static int emit_cached(const struct op_ctx *ctx, struct file *file, struct dir_context *dc)
+{
+	struct fuse_file *ff = file->private;
+	struct inode *dir = ff->inode;
+	struct fuse_dirstamp now;
+	int err;
+
+	if (!(ff->open_flags & FOPEN_CACHE_DIR))
+		return 1;
+	if (dc->pos == 0 && fuse_conn_has(fuse_conn_of(dir), FUSE_AUTO_INVAL_DATA)) {
+		err = fuse_update_attributes(ctx, dir, ff, STATX_MTIME);
+		if (err)
+			return err;
+	}
+	now.changes = atomic_load(&fuse_i(dir)->dir_changes);
+	fb_mutex_lock(&dir->attr_lock);
+	now.mtime = dir->mtime;
+	fb_mutex_unlock(&dir->attr_lock);
+	return fuse_dircache_emit(&fuse_i(dir)->listing, &now, &ff->dirstream, dc) ? 0 : 1;
 }
 
 int fuse_iterate(const struct op_ctx *ctx, struct file *file, struct dir_context *dc)
@@ -230,6 +259,9 @@ int fuse_iterate(const struct op_ctx *ctx, struct file *file, struct dir_context
 
 	if (fuse_is_bad(dir))
 		return -EIO;
+	err = emit_cached(ctx, file, dc);
+	if (err != 1)
+		return err;
 	if (locked && sleep_mutex_lock_killable(&fuse_i(dir)->dir_mutex))
 		return -EINTR;
 	err = do_readdir(ctx, file, dc);

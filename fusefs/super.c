@@ -19,11 +19,15 @@
 #include "vfs/strbuf.h"
 
 struct fuse_options {
-	struct fuse_dev *dev; /* counted */
-	uint32_t rootmode, user_id, group_id, max_read;
+	struct fuse_dev *dev; /* counted; NULL while there is only its number */
+	uint32_t fd;
+	bool has_fd;
+	uint32_t rootmode, user_id, group_id, max_read, blksize;
 	bool has_rootmode, has_user_id, has_group_id, has_max_read;
 	bool default_permissions, allow_other, keep;
 };
+
+static struct filesystem_type fuse_type, fuseblk_type;
 
 /* --- options ------------------------------------------------------------------------------ */
 
@@ -47,39 +51,82 @@ bad:
 	return -EINVAL;
 }
 
-static int set_dev(struct fs_context *fc, struct fuse_options *opts, struct file *file)
+static int set_dev(struct fuse_options *opts, struct file *file)
 {
 	struct fuse_dev *dev = fuse_dev_of(file);
 
-	if (!dev) {
-		fc_error(fc, "fuse: fd is not a fuse device");
+	if (!dev)
 		return -EINVAL;
-	}
 	fuse_dev_put(opts->dev);
 	opts->dev = dev;
 	return 0;
 }
 
-static int parse_fd(const struct op_ctx *ctx, struct fs_context *fc, struct fuse_options *opts,
+/* A number is looked up when the superblock is made; an object (Linux 7) is taken at once. */
+static int parse_fd(struct fs_context *fc, struct fuse_options *opts,
 		    const struct fs_parameter *param)
 {
-	struct file *file;
-	uint32_t fd;
 	int err;
 
-	if (param->type == FS_VALUE_FILE)
-		return set_dev(fc, opts, param->file);
-	err = parse_number(fc, param, 0, &fd);
+	if (param->type == FS_VALUE_FILE) {
+		err = set_dev(opts, param->file);
+		if (err)
+			fc_error(fc, "fuse: Bad value for 'fd'");
+		return err;
+	}
+	err = parse_number(fc, param, 0, &opts->fd);
 	if (err)
 		return err;
-	file = ctx->files && fd <= INT_MAX ? fdtable_file(ctx->files, (int)fd) : NULL;
-	if (!file) {
-		fc_error(fc, "fuse: fd %u is not open", fd);
-		return -EBADF;
-	}
-	err = set_dev(fc, opts, file);
+	fuse_dev_put(opts->dev);
+	opts->dev = NULL;
+	opts->has_fd = true;
+	return 0;
+}
+
+static int find_dev(const struct op_ctx *ctx, struct fuse_options *opts)
+{
+	struct file *file;
+	int err;
+
+	if (opts->dev)
+		return 0;
+	if (!opts->has_fd || !ctx->files || opts->fd > INT_MAX)
+		return -EINVAL;
+	file = fdtable_file(ctx->files, (int)opts->fd);
+	if (!file)
+		return -EINVAL;
+	err = set_dev(opts, file);
 	file_put(file);
 	return err;
+}
+
+/* -1 is no user. */
+static int parse_id(struct fs_context *fc, const struct fs_parameter *param, uint32_t *ret_id,
+		    bool *ret_given)
+{
+	int err = parse_number(fc, param, 0, ret_id);
+
+	if (!err && *ret_id == UINT32_MAX) {
+		fc_error(fc, "fuse: Invalid %cid '%s'", param->key[0], param->string);
+		err = -EINVAL;
+	}
+	*ret_given = err == 0;
+	return err;
+}
+
+/* source and subtype: not empty, and once. */
+static int parse_name(struct fs_context *fc, const struct fs_parameter *param, char **slot)
+{
+	if (param->type != FS_VALUE_STRING || !param->string[0]) {
+		fc_error(fc, "fuse: Bad value for '%s'", param->key);
+		return -EINVAL;
+	}
+	if (*slot) {
+		fc_error(fc, "fuse: Multiple %ss specified", param->key);
+		return -EINVAL;
+	}
+	*slot = strdup(param->string);
+	return *slot ? 0 : -ENOMEM;
 }
 
 static bool valid_rootmode(uint32_t mode)
@@ -121,10 +168,19 @@ static int fuse_parse_param(const struct op_ctx *ctx, struct fs_context *fc,
 	const char *key = param->key;
 	int err;
 
-	if (fc->reconfigure) /* M05: a remount changes none of these */
-		return strcmp(key, "source") == 0 ? -ENOPARAM : 0;
+	(void)ctx;
+	if (fc->reconfigure && !fc->one_by_one) /* M05: ignored, whatever it is */
+		return 0;
+	if (fc->reconfigure) {
+		fc_error(fc, "fuse: No changes allowed in reconfigure");
+		return -EINVAL;
+	}
+	if (strcmp(key, "source") == 0)
+		return parse_name(fc, param, &fc->source);
+	if (strcmp(key, "subtype") == 0)
+		return parse_name(fc, param, &fc->subtype);
 	if (strcmp(key, "fd") == 0)
-		return parse_fd(ctx, fc, opts, param);
+		return parse_fd(fc, opts, param);
 	if (strcmp(key, "rootmode") == 0)
 		return parse_rootmode(fc, opts, param);
 	if (strcmp(key, "default_permissions") == 0)
@@ -133,21 +189,17 @@ static int fuse_parse_param(const struct op_ctx *ctx, struct fs_context *fc,
 		return parse_flag(fc, param, &opts->keep);
 	if (strcmp(key, "allow_other") == 0)
 		return parse_flag(fc, param, &opts->allow_other);
-	if (strcmp(key, "user_id") == 0) {
-		err = parse_number(fc, param, 0, &opts->user_id);
-		opts->has_user_id = err == 0;
-		return err;
-	}
-	if (strcmp(key, "group_id") == 0) {
-		err = parse_number(fc, param, 0, &opts->group_id);
-		opts->has_group_id = err == 0;
-		return err;
-	}
+	if (strcmp(key, "user_id") == 0)
+		return parse_id(fc, param, &opts->user_id, &opts->has_user_id);
+	if (strcmp(key, "group_id") == 0)
+		return parse_id(fc, param, &opts->group_id, &opts->has_group_id);
 	if (strcmp(key, "max_read") == 0) {
 		err = parse_number(fc, param, 0, &opts->max_read);
 		opts->has_max_read = err == 0;
 		return err;
 	}
+	if (strcmp(key, "blksize") == 0 && fc->type == &fuseblk_type)
+		return parse_number(fc, param, 0, &opts->blksize);
 	if (strcmp(key, "blksize") == 0) {
 		fc_error(fc, "fuse: blksize only supported for fuseblk");
 		return -EINVAL;
@@ -239,6 +291,8 @@ static const struct superblock_ops fuse_super_ops = {
 	.free_inode = fuse_free_inode,
 	.evict_inode = fuse_evict_inode,
 	.statfs = fuse_statfs,
+	.encode_fh = fuse_encode_fh,
+	.fh_to_inode = fuse_fh_to_inode,
 	.umount_begin = fuse_umount_begin,
 	.unmounted = fuse_unmounted,
 	.put_super = fuse_put_super,
@@ -262,7 +316,7 @@ static struct fuse_super *fuse_super_new(struct superblock *sb, const struct fus
 	fs->conn->keep = opts->keep || atomic_load(&fuse_params.keep);
 	fs->user_id = opts->user_id;
 	fs->group_id = opts->group_id;
-	fs->default_permissions = opts->default_permissions;
+	atomic_init(&fs->default_permissions, opts->default_permissions);
 	fs->allow_other = opts->allow_other;
 	fs->max_read = UINT32_MAX;
 	if (opts->has_max_read)
@@ -325,7 +379,7 @@ static int fill_super(const struct op_ctx *ctx, struct superblock *sb,
 	sb->blksize = FUSE_PAGE;
 	sb->name_max = FUSE_NAME_MAX;
 	sb->max_bytes = INT64_MAX;
-	sb->flags |= SB_NOATIME; /* F29 */
+	sb->flags |= SB_NOATIME | SB_POSIXACL; /* F29; F54: the umask is our business */
 	err = make_root(sb, opts->rootmode);
 	if (!err && fuse_dev_sync_init(opts->dev))
 		return await_init(ctx, fuse_sb(sb)->conn, opts->dev);
@@ -353,10 +407,10 @@ static int reuse_super(struct fs_context *fc, struct fuse_conn *conn)
 	if (!sb)
 		return -ENOTCONN;
 	fc->root = dentry_get(sb->root);
+	free(fc->subtype); /* the first mount's stays */
+	fc->subtype = NULL;
 	return 0;
 }
-
-static struct filesystem_type fuse_type;
 
 /* A kept mount without a daemon stands there, and the newcomer would mount the same. */
 static bool can_adopt(const struct superblock *sb, const struct fuse_options *opts)
@@ -399,15 +453,17 @@ static int fuse_get_tree(const struct op_ctx *ctx, struct fs_context *fc)
 	struct fuse_options *opts = fc->fs_private;
 	struct fuse_conn *conn;
 	struct superblock *sb;
-	int err;
+	int err = find_dev(ctx, opts);
 
-	if (!opts->dev || !opts->has_rootmode || !opts->has_user_id || !opts->has_group_id) {
-		fc_error(fc, "fuse: fd, rootmode, user_id and group_id are mandatory"); /* M01 */
-		return -EINVAL;
-	}
+	if (err)
+		return err;
 	conn = fuse_dev_conn(opts->dev);
-	if (conn)
+	if (conn) /* whatever else was said */
 		return reuse_super(fc, conn);
+	if (!opts->has_rootmode || !opts->has_user_id || !opts->has_group_id) /* M01 */
+		return -EINVAL;
+	if (fc->sb_flags & SB_MANDLOCK) /* M05 */
+		return -EINVAL;
 	if (can_adopt(fc->over, opts))
 		return adopt_super(ctx, fc, opts->dev);
 	sb = superblock_new((struct filesystem_type *)(uintptr_t)fc->type, fc->sb_flags);
@@ -422,10 +478,23 @@ static int fuse_get_tree(const struct op_ctx *ctx, struct fs_context *fc)
 	return 0;
 }
 
+static int fuse_reconfigure(const struct op_ctx *ctx, struct fs_context *fc)
+{
+	(void)ctx;
+	return fc->sb_flags & SB_MANDLOCK ? -EINVAL : 0; /* M05 */
+}
+
 static const struct fs_context_ops fuse_context_ops = {
 	.free = fuse_free_context,
 	.parse_param = fuse_parse_param,
 	.get_tree = fuse_get_tree,
+	.reconfigure = fuse_reconfigure,
+};
+
+static const struct fs_context_ops fuseblk_context_ops = {
+	.free = fuse_free_context,
+	.parse_param = fuse_parse_param,
+	.get_tree = fuseblk_get_tree,
 };
 
 static int fuse_init_fs_context(struct fs_context *fc)
@@ -435,7 +504,7 @@ static int fuse_init_fs_context(struct fs_context *fc)
 	if (!opts)
 		return -ENOMEM;
 	fc->fs_private = opts;
-	fc->op = &fuse_context_ops;
+	fc->op = fc->type == &fuseblk_type ? &fuseblk_context_ops : &fuse_context_ops;
 	return 0;
 }
 
@@ -445,8 +514,15 @@ static struct filesystem_type fuse_type = {
 	.init_fs_context = fuse_init_fs_context,
 };
 
+static struct filesystem_type fuseblk_type = {
+	.name = "fuseblk",
+	.fs_flags = FS_HAS_SUBTYPE | FS_REQUIRES_DEV,
+	.init_fs_context = fuse_init_fs_context,
+};
+
 int fusefs_init(void)
 {
+	filesystem_register(&fuseblk_type);
 	filesystem_register(&fuse_type);
 	fusectl_init();
 	return 0;

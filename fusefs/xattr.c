@@ -39,7 +39,13 @@ static ssize_t query(const struct op_ctx *ctx, struct inode *inode, uint32_t opc
 ssize_t fuse_getxattr(const struct op_ctx *ctx, struct dentry *dentry, const char *name,
 		      void *value, size_t size)
 {
-	return query(ctx, dentry->inode, FUSE_GETXATTR, name, value, size);
+	return fuse_query_xattr(ctx, dentry->inode, name, value, size);
+}
+
+ssize_t fuse_query_xattr(const struct op_ctx *ctx, struct inode *inode, const char *name,
+			 void *value, size_t size)
+{
+	return query(ctx, inode, FUSE_GETXATTR, name, value, size);
 }
 
 /* F122 */
@@ -77,12 +83,26 @@ static int changed(struct inode *inode, int err)
 	return err;
 }
 
+int fuse_send_setxattr(const struct op_ctx *ctx, struct inode *inode, const char *name,
+		       const struct fuse_setxattr_in *in, const void *value)
+{
+	struct fuse_args args;
+
+	fuse_args_init(&args, FUSE_SETXATTR, inode);
+	fuse_args_in(&args, in,
+		     fuse_conn_has(fuse_conn_of(inode), FUSE_SETXATTR_EXT)
+			     ? sizeof(*in)
+			     : FUSE_COMPAT_SETXATTR_IN_SIZE);
+	fuse_args_name(&args, name);
+	fuse_args_in(&args, value, in->size);
+	return changed(inode, (int)fuse_send(ctx, inode, &args));
+}
+
 int fuse_setxattr(const struct op_ctx *ctx, struct dentry *dentry, const char *name,
 		  const void *value, size_t size, int flags)
 {
+	struct fuse_setxattr_in in = {.size = (uint32_t)size, .flags = (uint32_t)flags};
 	struct inode *inode = dentry->inode;
-	struct fuse_setxattr_in in = {0};
-	struct fuse_args args;
 
 	if (fuse_is_bad(inode))
 		return -EIO;
@@ -90,16 +110,7 @@ int fuse_setxattr(const struct op_ctx *ctx, struct dentry *dentry, const char *n
 		return -E2BIG;
 	if (strncmp(name, "security.", strlen("security.")) == 0)
 		atomic_store(&fuse_i(inode)->nosec, false);
-	in.size = (uint32_t)size;
-	in.flags = (uint32_t)flags;
-	fuse_args_init(&args, FUSE_SETXATTR, inode);
-	fuse_args_in(&args, &in,
-		     fuse_conn_has(fuse_conn_of(inode), FUSE_SETXATTR_EXT)
-			     ? sizeof(in)
-			     : FUSE_COMPAT_SETXATTR_IN_SIZE);
-	fuse_args_name(&args, name);
-	fuse_args_in(&args, value, size);
-	return changed(inode, (int)fuse_send(ctx, inode, &args));
+	return fuse_send_setxattr(ctx, inode, name, &in, value);
 }
 
 int fuse_removexattr(const struct op_ctx *ctx, struct dentry *dentry, const char *name)

@@ -26,6 +26,7 @@
 #include "vfs/cred.h"
 #include "vfs/fdtable.h"
 #include "vfs/file.h"
+#include "vfs/uring/uring.h"
 
 _Static_assert(PLAN_SYSCALL == FB_SYSCALL_PLAN, "loader and sentry agree");
 
@@ -98,6 +99,8 @@ int64_t exec_prepare(struct task *task, const struct path *base, const char *nam
 	}
 	exec_state_free(task);
 	task->exec = state;
+	/* Nothing may write into the new program's memory, cf. io_uring_task_cancel(). */
+	uring_task_cancel(task->uring, false);
 	return CALL_EXEC;
 }
 

@@ -141,9 +141,19 @@ static int map(struct task *task, struct file *file, int fd, const struct mmap_r
 	return err;
 }
 
+/* The file wants another offset: the call runs again with it. */
+static bool moves(struct file *file, uint64_t *offset)
+{
+	const uint64_t was = *offset;
+
+	if (file->op->mmap_offset)
+		*offset = (uint64_t)file->op->mmap_offset(file, (int64_t)was);
+	return *offset != was;
+}
+
 int64_t mapping_mmap(struct task *task)
 {
-	const uint64_t *args = task->call.args;
+	uint64_t *args = task->call.args;
 	struct mmap_request req = {
 		.length = args[1],
 		.prot = (int)args[2],
@@ -152,7 +162,7 @@ int64_t mapping_mmap(struct task *task)
 	};
 	int fd = (int)args[4];
 	struct file *file;
-	int err;
+	int64_t err;
 
 	if (args[5] % PAGE)
 		return -EINVAL;
@@ -162,7 +172,12 @@ int64_t mapping_mmap(struct task *task)
 	if (!file)
 		return -EBADF;
 	/* Huge pages come from hugetlbfs or anonymous memory. */
-	err = req.flags & MAP_HUGETLB ? -EINVAL : map(task, file, fd, &req);
+	if (req.flags & MAP_HUGETLB)
+		err = -EINVAL;
+	else if (moves(file, &args[5]))
+		err = CALL_REWRITE;
+	else
+		err = map(task, file, fd, &req);
 	file_put(file);
 	return err ? err : CALL_NATIVE;
 }

@@ -19,12 +19,14 @@
 #include "sentry/base/err.h"
 #include "sentry/base/log.h"
 #include "sentry/exec.h"
+#include "sentry/usermem.h"
 #include "vfs/cred.h"
 #include "vfs/fdtable.h"
 #include "vfs/file.h"
 #include "vfs/fs_struct.h"
 #include "vfs/mapped.h"
 #include "vfs/tty/tty.h"
+#include "vfs/uring/uring.h"
 
 #define TID_MAX 4194304 /* PID_MAX_LIMIT of 64-bit kernels */
 
@@ -368,6 +370,10 @@ void task_exit(struct task *task)
 
 	if (pid)
 		tty_session_exit(pid);
+	/* Before its files: requests hold them. */
+	uring_task_cancel(task->uring, true);
+	uring_task_free(task->uring);
+	task->uring = NULL;
 	fdtable_put(ctx, files);
 	task->files = NULL;
 	fs_struct_put(fs);
@@ -479,11 +485,18 @@ static pid_t ctx_pgid(const struct op_ctx *ctx)
 	return guest_pid_of(getpgid(((struct task *)ctx->task)->tid));
 }
 
+static void ctx_memory(const struct op_ctx *ctx, struct io_iter *iter, const struct iovec *segs,
+		       size_t nr_segs, size_t count)
+{
+	iter_init_guest_iov(iter, ctx->task, segs, nr_segs, count);
+}
+
 static const struct op_ctx_ops task_ctx_ops = {
 	.signal = ctx_signal,
 	.signal_pgrp = ctx_signal_pgrp,
 	.sid = ctx_sid,
 	.pgid = ctx_pgid,
+	.iter_init = ctx_memory,
 };
 
 const struct op_ctx *task_ctx(struct task *task)

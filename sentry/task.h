@@ -30,6 +30,7 @@ struct fdtable;
 struct file;
 struct fs_struct;
 struct task;
+struct uring_task;
 
 /* Handler results with a meaning of their own, outside every errno and every legal result. */
 #define CALL_NATIVE INT64_MIN	    /* let the host kernel run the call as it stands */
@@ -131,6 +132,7 @@ struct task {
 	struct call call;
 	struct restart_block restart;
 	struct pipe_loan loan;
+	struct uring_task *uring;  /* owned; NULL before its first ring; only the task itself */
 	struct exec_state *exec;   /* owned; between exec_prepare and exec_plan */
 	bool exec_stale;	   /* it came to nothing: the next call's fiber frees it */
 	atomic_bool dead;	   /* the tracer has seen the exit */
@@ -139,6 +141,8 @@ struct task {
 	bool child_reserved;		   /* guarded by the task list lock: see task_reserve_child() */
 	bool stepping;		   /* tracer only: over the execveat of the loader */
 	atomic_int mem_users;	   /* usermem calls under way: the id is not reused before 0 */
+	_Atomic(gva_t) fault_gva;  /* where the last copy, or the task itself, found no page */
+	int fault_signo;	   /* fault.h; handed over with TRACER_FAULTED */
 	struct op_ctx ctx;	   /* filled by task_ctx() */
 };
 

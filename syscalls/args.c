@@ -76,9 +76,9 @@ bool task_capable(struct task *task, int cap)
 }
 
 /* Where a relative name starts. Only a directory can hold names; "" accepts any file. */
-static int at_name_find_dir(struct task *task, int dirfd, struct at_name *at)
+static int at_name_find_dir(struct fdtable *files, int dirfd, struct at_name *at)
 {
-	at->dir = task_file_raw(task, dirfd);
+	at->dir = fdtable_file_raw(files, dirfd);
 	if (!at->dir)
 		return -EBADF;
 	if (at->name[0] && !inode_is_dir(at->dir->inode)) {
@@ -90,31 +90,48 @@ static int at_name_find_dir(struct task *task, int dirfd, struct at_name *at)
 	return 0;
 }
 
-int at_name_get(struct task *task, int dirfd, gva_t name_gva, unsigned flags,
-		struct at_name *ret_at)
+/* The name is there, `len` bytes or -errno. Takes at->name. */
+static int at_name_finish(struct fdtable *files, int dirfd, ssize_t len, unsigned flags,
+			  struct at_name *at)
 {
-	struct at_name at = {path_buf_get(), NULL, NULL};
-	ssize_t len = 0;
 	int err = 0;
 
-	if (!at.name)
-		return -ENOMEM;
-	if (!name_gva && (flags & AT_NAME_NULL))
-		at.name[0] = '\0';
-	else
-		len = copy_string_from_guest(task, at.name, name_gva, PATH_MAX);
 	if (len < 0)
 		err = (int)len;
 	else if (len == 0 && !(flags & (AT_NAME_EMPTY | AT_NAME_NULL)))
 		err = -ENOENT;
-	else if (dirfd != AT_FDCWD && (at.name[0] != '/' || (flags & AT_NAME_BASE)))
-		err = at_name_find_dir(task, dirfd, &at);
-	if (err) {
-		path_buf_put(at.name);
-		return err;
-	}
-	*ret_at = at;
-	return 0;
+	else if (dirfd != AT_FDCWD && (at->name[0] != '/' || (flags & AT_NAME_BASE)))
+		err = at_name_find_dir(files, dirfd, at);
+	if (err)
+		path_buf_put(at->name);
+	return err;
+}
+
+int at_name_get(struct task *task, int dirfd, gva_t name_gva, unsigned flags,
+		struct at_name *ret_at)
+{
+	ssize_t len = 0;
+
+	*ret_at = (struct at_name){path_buf_get(), NULL, NULL};
+	if (!ret_at->name)
+		return -ENOMEM;
+	if (!name_gva && (flags & AT_NAME_NULL))
+		ret_at->name[0] = '\0';
+	else
+		len = copy_string_from_guest(task, ret_at->name, name_gva, PATH_MAX);
+	return at_name_finish(task->files, dirfd, len, flags, ret_at);
+}
+
+int at_name_copy(const struct op_ctx *ctx, int dirfd, const char *name, unsigned flags,
+		 struct at_name *ret_at)
+{
+	size_t len = strlen(name);
+
+	*ret_at = (struct at_name){path_buf_get(), NULL, NULL};
+	if (!ret_at->name)
+		return -ENOMEM;
+	memcpy(ret_at->name, name, len + 1);
+	return at_name_finish(ctx->files, dirfd, (ssize_t)len, flags, ret_at);
 }
 
 void at_name_put(struct at_name *at)
@@ -140,35 +157,39 @@ unsigned at_lookup_flags(int at_flags, bool follow)
 	return lookup;
 }
 
-int64_t at_path_do(struct task *task, const struct op_ctx *ctx, int dirfd, gva_t name_gva,
-		   unsigned lookup, path_op op, void *arg)
+int64_t at_name_do(const struct op_ctx *ctx, struct at_name *at, unsigned lookup, path_op op,
+		   void *arg)
 {
-	unsigned name_flags = (lookup & LOOKUP_EMPTY) ? AT_NAME_EMPTY : 0;
-	struct at_name at;
 	struct path path;
 	int64_t result;
 
-	if ((lookup & LOOKUP_EMPTY) && (lookup & LOOKUP_NULL_EMPTY))
-		name_flags |= AT_NAME_NULL;
-	lookup &= ~LOOKUP_NULL_EMPTY;
-	result = at_name_get(task, dirfd, name_gva, name_flags, &at);
-	if (result)
-		return result;
-	if (!at.name[0] && at.dir) {
-		result = op(ctx, at.base, arg);
-		goto out;
-	}
+	if (!at->name[0] && at->dir)
+		return op(ctx, at->base, arg);
 	for (;;) {
-		result = path_lookup(ctx, at.base, at.name, lookup, &path);
+		result = path_lookup(ctx, at->base, at->name, lookup, &path);
 		if (!result) {
 			result = op(ctx, &path, arg);
 			path_put(&path);
 		}
 		if (result != -ESTALE || (lookup & LOOKUP_REVAL))
-			break;
+			return result;
 		lookup |= LOOKUP_REVAL;
 	}
-out:
+}
+
+int64_t at_path_do(struct task *task, const struct op_ctx *ctx, int dirfd, gva_t name_gva,
+		   unsigned lookup, path_op op, void *arg)
+{
+	unsigned name_flags = (lookup & LOOKUP_EMPTY) ? AT_NAME_EMPTY : 0;
+	struct at_name at;
+	int64_t result;
+
+	if ((lookup & LOOKUP_EMPTY) && (lookup & LOOKUP_NULL_EMPTY))
+		name_flags |= AT_NAME_NULL;
+	result = at_name_get(task, dirfd, name_gva, name_flags, &at);
+	if (result)
+		return result;
+	result = at_name_do(ctx, &at, lookup & ~LOOKUP_NULL_EMPTY, op, arg);
 	at_name_put(&at);
 	return result;
 }

@@ -37,6 +37,9 @@ struct at_name {
 /* 0, -EFAULT, -ENAMETOOLONG, -ENOENT (empty), -EBADF, -ENOTDIR. Undone by at_name_put(). */
 int at_name_get(struct task *task, int dirfd, gva_t name_gva, unsigned flags,
 		struct at_name *ret_at);
+/* The same for a name that is ours, shorter than PATH_MAX, on behalf of ctx. */
+int at_name_copy(const struct op_ctx *ctx, int dirfd, const char *name, unsigned flags,
+		 struct at_name *ret_at);
 void at_name_put(struct at_name *at);
 
 /* LOOKUP_* for the AT_* flags of a call; `follow` is what it does without any. */
@@ -51,6 +54,9 @@ unsigned at_lookup_flags(int at_flags, bool follow);
 typedef int64_t (*path_op)(const struct op_ctx *ctx, const struct path *path, void *arg);
 int64_t at_path_do(struct task *task, const struct op_ctx *ctx, int dirfd, gva_t name_gva,
 		   unsigned lookup, path_op op, void *arg);
+/* The same once the name is there. */
+int64_t at_name_do(const struct op_ctx *ctx, struct at_name *at, unsigned lookup, path_op op,
+		   void *arg);
 /* The same for an open descriptor; -EBADF for an O_PATH one unless `raw`. */
 int64_t fd_path_do(struct task *task, int fd, bool raw, path_op op, void *arg);
 

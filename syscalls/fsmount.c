@@ -43,32 +43,30 @@ static void handle_release(const struct op_ctx *ctx, struct file *file)
 	handle_free(file->private);
 }
 
-/* Each read(2) returns one line of the log, without its newline (cf. fscontext_read()). */
+/* Each read(2) returns one line of the log (cf. fscontext_read()). */
 static ssize_t handle_read(const struct op_ctx *ctx, struct file *file, struct io_iter *to,
 			   int64_t *pos, int rwf)
 {
 	struct fs_handle *handle = file->private;
 	ssize_t result = -ENODATA;
-	char *log, *end;
+	char **log = handle->fc->log;
 	size_t len;
 
 	(void)ctx;
 	(void)pos;
 	(void)rwf;
 	sleep_mutex_lock(&handle->lock);
-	log = handle->fc->log;
-	if (log && *log) {
-		end = strchr(log, '\n');
-		len = end ? (size_t)(end - log) : strlen(log);
+	if (log[0]) {
+		len = strlen(log[0]);
 		if (len > to->count)
 			result = -EMSGSIZE;
-		else if (iter_to(to, log, len) != len)
-			result = -EFAULT;
 		else
-			result = (ssize_t)len;
-		if (result >= 0)
-			memmove(log, log + len + (end != NULL),
-				strlen(log + len + (end != NULL)) + 1);
+			result = iter_to(to, log[0], len) == len ? (ssize_t)len : -EFAULT;
+		if (result >= 0) {
+			free(log[0]);
+			memmove(log, log + 1, (FC_LOG_LINES - 1) * sizeof(log[0]));
+			log[FC_LOG_LINES - 1] = NULL;
+		}
 	}
 	sleep_mutex_unlock(&handle->lock);
 	return result;
@@ -93,6 +91,7 @@ static int64_t handle_install(struct task *task, struct fs_context *fc, enum fs_
 		return -ENOMEM;
 	}
 	handle->fc = fc;
+	fc->one_by_one = true;
 	handle->phase = phase;
 	sleep_mutex_init(&handle->lock);
 	err = file_new_anon(task_ctx(task), "fscontext", 0600, &fs_handle_ops, handle, O_RDWR,

@@ -55,6 +55,12 @@ HANDLER(fchdir);
 HANDLER(chroot);
 HANDLER(umask);
 
+/* handle.c */
+HANDLER(name_to_handle_at);
+HANDLER(open_by_handle_at);
+HANDLER(file_getattr);
+HANDLER(file_setattr);
+
 /* epoll.c */
 HANDLER(epoll_create);
 HANDLER(epoll_create1);
@@ -244,6 +250,11 @@ HANDLER(readlinkat);
 
 /* sync.c */
 HANDLER(fsync);
+
+/* uring.c */
+HANDLER(io_uring_setup);
+HANDLER(io_uring_enter);
+HANDLER(io_uring_register);
 HANDLER(fdatasync);
 HANDLER(syncfs);
 HANDLER(sync);

@@ -7,6 +7,7 @@
 #include "syscalls/args.h"
 #include "syscalls/handlers.h"
 #include "syscalls/table.h"
+#include "syscalls/uring.h"
 #include "vfs/fdtable.h"
 #include "vfs/file.h"
 
@@ -44,4 +45,5 @@ static const struct ioctl_mem_ops guest_mem_ops = {
 void syscalls_init(void)
 {
 	ioctl_set_mem_ops(&guest_mem_ops);
+	uring_init();
 }

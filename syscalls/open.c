@@ -7,6 +7,7 @@
 #include "sentry/base/err.h"
 #include "syscalls/args.h"
 #include "syscalls/handlers.h"
+#include "syscalls/uring.h"
 #include "vfs/fdtable.h"
 #include "vfs/file.h"
 
@@ -80,41 +81,67 @@ static int open_flags_check(uint64_t flags)
 	return 0;
 }
 
-static int64_t open_common(struct task *task, int dirfd, gva_t name_gva, struct open_how how)
+static void open_args_of(struct open_how how, struct open_args *ret_args)
 {
-	bool cloexec = how.flags & O_CLOEXEC;
-	struct open_args args = {0};
-	struct at_name at;
-	struct file *file;
-	int err, fd;
-
-	err = open_flags_check(how.flags);
-	if (err)
-		return err;
 	if (how.flags & (O_SYNC & ~O_DSYNC))
 		how.flags |= O_DSYNC;
 	if (how.flags & O_PATH)
 		how.flags &= OPEN_FLAGS_OF_PATH;
-	args.flags = how.flags & ~(uint64_t)O_CLOEXEC;
-	args.mode = (uint32_t)how.mode;
-	args.resolve = open_resolve_flags(how.resolve);
-	err = at_name_get(task, dirfd, name_gva, how.resolve ? AT_NAME_BASE : 0, &at);
+	*ret_args = (struct open_args){
+		.flags = how.flags & ~(uint64_t)O_CLOEXEC,
+		.mode = (uint32_t)how.mode,
+		.resolve = open_resolve_flags(how.resolve),
+	};
+}
+
+static int open_at(const struct op_ctx *ctx, const struct at_name *at, const struct open_how *how)
+{
+	struct open_args args;
+	struct file *file;
+	int err, fd;
+
+	open_args_of(*how, &args);
+	/* The number first: a full table must not create the file. */
+	fd = fdtable_reserve(ctx->files, 0, task_nofile(ctx->task), how->flags & O_CLOEXEC);
+	if (fd < 0)
+		return fd;
+	err = vfs_open(ctx, at->base, at->name, &args, &file);
+	if (err) {
+		fdtable_cancel(ctx->files, fd);
+		return err;
+	}
+	fdtable_fill(ctx->files, fd, file);
+	return fd;
+}
+
+static int64_t open_common(struct task *task, int dirfd, gva_t name_gva, struct open_how how)
+{
+	struct at_name at;
+	int err = open_flags_check(how.flags);
+
+	if (!err)
+		err = at_name_get(task, dirfd, name_gva, how.resolve ? AT_NAME_BASE : 0, &at);
 	if (err)
 		return err;
-	/* The number first: a full table must not create the file. */
-	fd = fdtable_reserve(task->files, 0, task_nofile(task), cloexec);
-	if (fd < 0) {
-		at_name_put(&at);
-		return fd;
-	}
-	err = vfs_open(task_ctx(task), at.base, at.name, &args, &file);
+	err = open_at(task_ctx(task), &at, &how);
 	at_name_put(&at);
-	if (err) {
-		fdtable_cancel(task->files, fd);
+	return err;
+}
+
+int open_named(const struct op_ctx *ctx, int dirfd, const char *name, const struct open_how *how)
+{
+	struct at_name at;
+	int err = open_how_check(how);
+
+	if (!err)
+		err = open_flags_check(how->flags);
+	if (!err)
+		err = at_name_copy(ctx, dirfd, name, how->resolve ? AT_NAME_BASE : 0, &at);
+	if (err)
 		return err;
-	}
-	fdtable_fill(task->files, fd, file);
-	return fd;
+	err = open_at(ctx, &at, how);
+	at_name_put(&at);
+	return err;
 }
 
 /* open(2) ignores what it does not know, and mode where nothing is made. */

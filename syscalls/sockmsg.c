@@ -17,6 +17,7 @@
 #include "vfs/fdtable.h"
 #include "vfs/file.h"
 #include "vfs/file/socket.h"
+#include "vfs/uring/uring.h"
 
 #define CONTROL_MAX 131072 /* net.core.optmem_max: more is -ENOBUFS */
 #define MMSG_MAX    1024   /* UIO_MAXIOV, as the kernel caps it */
@@ -77,6 +78,9 @@ static int scm_add_files(struct task *task, const unsigned char *data, size_t le
 		if (!files[scm->nr_files])
 			return -EBADF;
 		scm->nr_files++;
+		/* A ring does not travel (scm_fp_copy()): it could come to hold itself. */
+		if (uring_is(files[scm->nr_files - 1]))
+			return -EINVAL;
 	}
 	return 0;
 }

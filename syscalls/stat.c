@@ -11,6 +11,7 @@
 #include "sentry/base/err.h"
 #include "syscalls/args.h"
 #include "syscalls/handlers.h"
+#include "syscalls/uring.h"
 #include "vfs/attr.h"
 #include "vfs/cred.h"
 #include "vfs/file.h"
@@ -129,18 +130,43 @@ static int64_t statx_op(const struct op_ctx *ctx, const struct path *path, void 
 
 #define STATX_RESERVED_BIT 0x80000000u
 
+static int statx_check(unsigned flags, uint32_t mask)
+{
+	if (mask & STATX_RESERVED_BIT)
+		return -EINVAL;
+	if ((flags & AT_STATX_SYNC_TYPE) == AT_STATX_SYNC_TYPE)
+		return -EINVAL;
+	if (flags & ~(unsigned)(AT_SYMLINK_NOFOLLOW | AT_NO_AUTOMOUNT | AT_EMPTY_PATH |
+				AT_STATX_SYNC_TYPE))
+		return -EINVAL;
+	return 0;
+}
+
+int statx_named(const struct op_ctx *ctx, int dirfd, const char *name, unsigned flags,
+		unsigned mask, uint64_t statx_gva)
+{
+	struct statx_request req = {.mask = mask, .flags = flags & AT_STATX_SYNC_TYPE};
+	struct at_name at;
+	int64_t err = statx_check(flags, mask);
+
+	if (!err)
+		err = at_name_copy(ctx, dirfd, name, flags & AT_EMPTY_PATH ? AT_NAME_EMPTY : 0,
+				   &at);
+	if (err)
+		return (int)err;
+	err = at_name_do(ctx, &at, at_lookup_flags((int)flags, true), statx_op, &req);
+	at_name_put(&at);
+	return (int)(err ? err : statx_to_guest(ctx->task, statx_gva, &req.ks));
+}
+
 int64_t sys_statx(struct task *task, const uint64_t *args)
 {
 	struct statx_request req = {.mask = (uint32_t)args[3]};
 	int flags = (int)args[2];
-	int64_t err;
+	int64_t err = statx_check((unsigned)flags, req.mask);
 
-	if (req.mask & STATX_RESERVED_BIT)
-		return -EINVAL;
-	if ((flags & AT_STATX_SYNC_TYPE) == AT_STATX_SYNC_TYPE)
-		return -EINVAL;
-	if (flags & ~(AT_SYMLINK_NOFOLLOW | AT_NO_AUTOMOUNT | AT_EMPTY_PATH | AT_STATX_SYNC_TYPE))
-		return -EINVAL;
+	if (err)
+		return err;
 	req.flags = (unsigned)flags & AT_STATX_SYNC_TYPE;
 	err = at_path_do(task, task_ctx(task), (int)args[0], args[1],
 			 at_lookup_flags(flags, true) | LOOKUP_NULL_EMPTY, statx_op, &req);

@@ -6,6 +6,7 @@
 #define FB_VFS_CTX_H
 
 #include <stdbool.h>
+#include <stddef.h>
 #include <stdint.h>
 #include <sys/types.h>
 
@@ -14,6 +15,8 @@
 struct cred;
 struct fdtable;
 struct fs_struct;
+struct io_iter;
+struct iovec;
 struct op_ctx;
 
 /* What the VFS may ask of the caller's task. NULL members and a NULL table do nothing. */
@@ -25,6 +28,9 @@ struct op_ctx_ops {
 	/* Session and process group of the caller, as guest ids. */
 	pid_t (*sid)(const struct op_ctx *ctx);
 	pid_t (*pgid)(const struct op_ctx *ctx);
+	/* An iterator over the task's memory; see ctx_iter_init(). */
+	void (*iter_init)(const struct op_ctx *ctx, struct io_iter *iter, const struct iovec *segs,
+			  size_t nr_segs, size_t count);
 };
 
 struct op_ctx {
@@ -36,5 +42,13 @@ struct op_ctx {
 	const struct op_ctx_ops *ops;
 	void *task; /* for ops; opaque here */
 };
+
+/*
+ * An iterator over the memory of the caller's task: iov_base is an address there. `segs` is
+ * borrowed, its ranges are checked when bytes move. Without a table (unit tests) the addresses are
+ * our own.
+ */
+void ctx_iter_init(const struct op_ctx *ctx, struct io_iter *iter, const struct iovec *segs,
+		   size_t nr_segs, size_t count);
 
 #endif

@@ -13,8 +13,7 @@
 #include "vfs/inode.h"
 #include "vfs/superblock.h"
 
-#define FC_LOG_MAX 4096
-#define SB_MUTABLE (SB_RDONLY | SB_SYNCHRONOUS)
+#define SB_MUTABLE (SB_RDONLY | SB_SYNCHRONOUS | SB_MANDLOCK | SB_LAZYTIME)
 
 int fs_context_new(struct filesystem_type *type, unsigned sb_flags, struct fs_context **ret_fc)
 {
@@ -49,28 +48,30 @@ void fs_context_free(struct fs_context *fc)
 		fc->op->free(fc);
 	free(fc->source);
 	free(fc->subtype);
-	free(fc->log);
+	for (size_t i = 0; i < FC_LOG_LINES; i++)
+		free(fc->log[i]);
 	free(fc);
 }
 
 void fc_error(struct fs_context *fc, const char *fmt, ...)
 {
-	char line[256];
-	size_t old = fc->log ? strlen(fc->log) : 0, len;
+	char text[256], *line;
+	size_t used = 0;
 	va_list args;
-	char *log;
 
 	va_start(args, fmt);
-	(void)vsnprintf(line, sizeof(line), fmt, args);
+	(void)vsnprintf(text, sizeof(text), fmt, args);
 	va_end(args);
-	len = strlen(line);
-	if (old + len + 4 > FC_LOG_MAX)
+	if (asprintf(&line, "e %s\n", text) < 0)
 		return;
-	log = realloc(fc->log, old + len + 4);
-	if (!log)
-		return;
-	(void)snprintf(log + old, len + 4, "e %s\n", line);
-	fc->log = log;
+	while (used < FC_LOG_LINES && fc->log[used])
+		used++;
+	if (used == FC_LOG_LINES) {
+		free(fc->log[0]);
+		used--;
+		memmove(fc->log, fc->log + 1, used * sizeof(fc->log[0]));
+	}
+	fc->log[used] = line;
 }
 
 /* cf. vfs_parse_sb_flag(). */
@@ -80,9 +81,11 @@ static int parse_sb_flag(struct fs_context *fc, const char *key)
 		const char *name;
 		unsigned set, clear;
 	} flags[] = {
-		{"ro", SB_RDONLY, 0},	      {"rw", 0, SB_RDONLY}, {"sync", SB_SYNCHRONOUS, 0},
-		{"async", 0, SB_SYNCHRONOUS}, {"dirsync", 0, 0},    {"lazytime", 0, 0},
-		{"nolazytime", 0, 0},	      {"mand", 0, 0},	    {"nomand", 0, 0},
+		{"ro", SB_RDONLY, 0},		{"rw", 0, SB_RDONLY},
+		{"sync", SB_SYNCHRONOUS, 0},	{"async", 0, SB_SYNCHRONOUS},
+		{"lazytime", SB_LAZYTIME, 0},	{"nolazytime", 0, SB_LAZYTIME},
+		{"mand", SB_MANDLOCK, 0},	{"nomand", 0, SB_MANDLOCK},
+		{"dirsync", SB_DIRSYNC, 0},
 	};
 
 	for (size_t i = 0; i < sizeof(flags) / sizeof(flags[0]); i++) {

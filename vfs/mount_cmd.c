@@ -23,7 +23,7 @@
 	(MNT_NOSUID | MNT_NODEV | MNT_NOEXEC | MNT_ATIME_MASK | MNT_READONLY | MNT_NOSYMFOLLOW)
 #define MS_ATIME_MASK  (MS_NOATIME | MS_NODIRATIME | MS_RELATIME | MS_STRICTATIME)
 #define MS_PROPAGATION (MS_SHARED | MS_PRIVATE | MS_SLAVE | MS_UNBINDABLE)
-#define MS_SB_MASK     (MS_RDONLY | MS_SYNCHRONOUS)
+#define MS_SB_MASK     (MS_RDONLY | MS_SYNCHRONOUS | MS_MANDLOCK | MS_DIRSYNC | MS_LAZYTIME)
 
 static unsigned mnt_flags_of(unsigned long ms_flags)
 {
@@ -127,10 +127,9 @@ static int parse_string(const struct op_ctx *ctx, struct fs_context *fc, const c
 static int find_type(const char *name, struct filesystem_type **ret_type, const char **ret_subtype)
 {
 	const char *dot = strchr(name, '.');
-	struct filesystem_type *type;
+	struct filesystem_type *type = filesystem_find(name, strlen(name));
 
-	type = filesystem_find(name, dot ? (size_t)(dot - name) : strlen(name));
-	if (!type || (dot && !(type->fs_flags & FS_HAS_SUBTYPE)))
+	if (!type)
 		return -ENODEV;
 	if (dot && !dot[1])
 		return -EINVAL;

@@ -169,8 +169,15 @@ static void puts_mnt_options(struct strbuf *out, const struct mount *mnt)
 
 static void puts_sb_options(struct strbuf *out, const struct superblock *sb)
 {
-	if (sb_flags(sb) & SB_SYNCHRONOUS)
-		strbuf_puts(out, ",sync");
+	static const struct {
+		unsigned flag;
+		const char *text;
+	} options[] = {
+		{SB_SYNCHRONOUS, ",sync"}, {SB_DIRSYNC, ",dirsync"}, {SB_LAZYTIME, ",lazytime"}};
+
+	for (size_t i = 0; i < sizeof(options) / sizeof(options[0]); i++)
+		if (sb_flags(sb) & options[i].flag)
+			strbuf_puts(out, options[i].text);
 }
 
 static void puts_fs_options(struct strbuf *out, struct superblock *sb)

@@ -14,7 +14,10 @@
 #include <stdint.h>
 #include <sys/types.h>
 
+#include "vfs/acl.h"
+
 struct dentry;
+struct fileattr;
 struct dir_context;
 struct file;
 struct flock_request;
@@ -31,6 +34,8 @@ struct path;
 struct poll_table;
 struct strbuf;
 struct superblock;
+struct uring_cmd;
+struct vfs_handle;
 
 struct superblock_ops {
 	/* The last reference is gone: free the file system's inode (it embeds struct inode). none */
@@ -41,6 +46,13 @@ struct superblock_ops {
 	bool (*drop_inode)(struct inode *inode);
 	int (*statfs)(const struct op_ctx *ctx, struct dentry *dentry, struct kstatfs *ret_statfs);
 	int (*sync_fs)(const struct op_ctx *ctx, struct superblock *sb);
+	/*
+	 * File handles, see handle.h. only_id: it will not be opened. NULL: -EOPNOTSUPP, but for
+	 * only_id; NULL or an error of fh_to_inode: -ESTALE. none, may sleep
+	 */
+	int (*encode_fh)(struct inode *inode, bool only_id, struct vfs_handle *handle);
+	int (*fh_to_inode)(const struct op_ctx *ctx, struct superblock *sb,
+			   const struct vfs_handle *handle, struct inode **ret_inode);
 	/* umount2(MNT_FORCE): abort what is under way. */
 	void (*umount_begin)(struct superblock *sb);
 	/* No namespace has a mount of it any more; it may still be in use (umount -l). */
@@ -112,9 +124,23 @@ struct inode_ops {
 	ssize_t (*listxattr)(const struct op_ctx *ctx, struct dentry *dentry, char *list,
 			     size_t size);
 	int (*removexattr)(const struct op_ctx *ctx, struct dentry *dentry, const char *name);
-	/* FS_IOC_GETFLAGS and friends. NULL: -ENOTTY */
-	int (*fileattr_get)(const struct op_ctx *ctx, struct dentry *dentry, unsigned *ret_flags);
-	int (*fileattr_set)(const struct op_ctx *ctx, struct dentry *dentry, unsigned flags);
+	/*
+	 * POSIX ACLs, of file systems with SB_POSIXACL: the attributes system.posix_acl_* never get
+	 * to the methods above. *ret_acl: a reference, or NULL. to_judge: for a permission check or
+	 * for inheritance, not for a guest who wants to see it. none. NULL: -EOPNOTSUPP
+	 */
+	int (*get_acl)(const struct op_ctx *ctx, struct inode *inode, enum acl_type type,
+		       bool to_judge, struct acl **ret_acl);
+	/* acl is valid and borrowed; NULL removes. The mode is to follow it. inode write */
+	int (*set_acl)(const struct op_ctx *ctx, struct dentry *dentry, enum acl_type type,
+		       struct acl *acl);
+	/*
+	 * FS_IOC_GETFLAGS and friends, see fileattr.h: fa->by_flags says which form is asked or
+	 * given; get answers by fileattr_fill_*(). set: inode write. NULL: -EOPNOTSUPP
+	 */
+	int (*fileattr_get)(const struct op_ctx *ctx, struct dentry *dentry, struct fileattr *fa);
+	int (*fileattr_set)(const struct op_ctx *ctx, struct dentry *dentry,
+			    const struct fileattr *fa);
 };
 
 struct dentry_ops {
@@ -170,12 +196,19 @@ struct file_ops {
 	/* arg is a number or a guest address; move bytes with ioctl_copy_*() of vfs/ioctl.h. */
 	long (*ioctl)(const struct op_ctx *ctx, struct file *file, unsigned cmd, uint64_t arg);
 	/*
+	 * IORING_OP_URING_CMD: the result for cqe->res, or -EIOCBQUEUED when the command is kept;
+	 * issue_flags URING_ISSUE_*, see uring_cmd.h. NULL: -EOPNOTSUPP.
+	 */
+	int (*uring_cmd)(const struct op_ctx *ctx, struct uring_cmd *cmd, unsigned issue_flags);
+	/*
 	 * A host descriptor whose pages are the file's: *ret_hostfd (the caller closes it) maps at
 	 * the same offset. It must be open read-only unless the guest's file is open for writing,
 	 * so that the host refuses what we would. NULL: -ENODEV.
 	 */
 	int (*mmap)(const struct op_ctx *ctx, struct file *file, const struct mmap_request *req,
 		    int *ret_hostfd);
+	/* Where the offset of a mapping lies in that host file. NULL: at the same offset. */
+	int64_t (*mmap_offset)(struct file *file, int64_t offset);
 	/* Each close(2) of a descriptor. Its error is close's result. */
 	int (*flush)(const struct op_ctx *ctx, struct file *file);
 	/* The last reference is gone. May sleep; ctx may be that of no task (all members NULL). */
@@ -200,7 +233,13 @@ struct file_ops {
 	unsigned setfl_mask;
 	/* splice from a pipe brings one message: all of its length must be there, else -EINVAL. */
 	bool splice_whole;
+	/*
+	 * Its methods never wait for another task, but for read_iter and write_iter, which wait with
+	 * neither O_NONBLOCK nor RWF_NOWAIT, until poll says so. io_uring then needs no fiber for it.
+	 */
+	bool nowait;
 	bool no_position; /* stream: pread/pwrite/lseek give -ESPIPE, read passes pos = NULL */
+	bool any_position; /* with no_position: pread and pwrite are allowed, and are read and write */
 };
 
 #endif

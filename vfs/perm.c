@@ -6,6 +6,7 @@
 #include <stdint.h>
 #include <sys/stat.h>
 
+#include "vfs/acl.h"
 #include "vfs/cred.h"
 #include "vfs/ctx.h"
 #include "vfs/dentry.h"
@@ -28,6 +29,12 @@ bool inode_owner_or_capable(const struct op_ctx *ctx, struct inode *inode)
 	return owner || ctx_capable(ctx, CAP_FOWNER);
 }
 
+struct inode_ids {
+	uint32_t mode;
+	uid_t uid;
+	gid_t gid;
+};
+
 /* Which of the three permission triplets of `mode` is the caller's. */
 static unsigned mode_triplet(const struct cred *cred, uint32_t mode, uid_t uid, gid_t gid)
 {
@@ -39,20 +46,37 @@ static unsigned mode_triplet(const struct cred *cred, uint32_t mode, uid_t uid, 
 	return mode & 7;
 }
 
+/* The mode bits, or the list that refines them (cf. acl_permission_check()). */
+static int check_mode_and_acl(const struct op_ctx *ctx, struct inode *inode, unsigned want,
+			      const struct inode_ids *ids)
+{
+	struct acl *acl = NULL;
+	int err = 0;
+
+	if (ctx->cred->fsuid != ids->uid && (ids->mode & 070))
+		err = inode_get_acl(ctx, inode, ACL_ACCESS, &acl);
+	if (!err && acl)
+		err = acl_permission(ctx, acl, ids->uid, ids->gid, want);
+	else if (!err && (want & ~mode_triplet(ctx->cred, ids->mode, ids->uid, ids->gid)))
+		err = -EACCES;
+	acl_put(acl);
+	return err;
+}
+
 int generic_permission(const struct op_ctx *ctx, struct inode *inode, unsigned mask)
 {
 	unsigned want = mask & (MAY_READ | MAY_WRITE | MAY_EXEC);
+	struct inode_ids ids;
 	uint32_t mode;
-	uid_t uid;
-	gid_t gid;
+	int err;
 
 	fb_mutex_lock(&inode->attr_lock);
 	mode = inode->mode;
-	uid = inode->uid;
-	gid = inode->gid;
+	ids = (struct inode_ids){mode, inode->uid, inode->gid};
 	fb_mutex_unlock(&inode->attr_lock);
-	if (!(want & ~mode_triplet(ctx->cred, mode, uid, gid)))
-		return 0;
+	err = check_mode_and_acl(ctx, inode, want, &ids);
+	if (err != -EACCES)
+		return err;
 	if (S_ISDIR(mode)) {
 		if (!(want & MAY_WRITE) && ctx_capable(ctx, CAP_DAC_READ_SEARCH))
 			return 0;

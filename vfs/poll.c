@@ -36,7 +36,8 @@ unsigned vfs_poll(const struct op_ctx *ctx, struct file *file, struct poll_table
 {
 	if (file->fmode & FMODE_PATH)
 		return POLLNVAL;
-	return file->op->poll ? file->op->poll(ctx, file, table) : POLL_ALWAYS;
+	/* A FUSE daemon may say anything: POLLNVAL is not its to say (cf. do_pollfd()). */
+	return file->op->poll ? file->op->poll(ctx, file, table) & ~(unsigned)POLLNVAL : POLL_ALWAYS;
 }
 
 static struct waitq_entry *entry_new(struct poll_wait_table *wait)
@@ -56,8 +57,7 @@ static struct waitq_entry *entry_new(struct poll_wait_table *wait)
 	return &block->entries[block->used++];
 }
 
-/* Wakers say POLLIN or POLLOUT; who asked for a relative of these wants to hear of it, too. */
-static unsigned wake_events(unsigned events)
+unsigned poll_wake_events(unsigned events)
 {
 	if (events & (POLLRDNORM | POLLRDBAND | POLLRDHUP))
 		events |= POLLIN;
@@ -77,7 +77,7 @@ static void poll_queue(struct poll_table *table, struct file *file, struct waitq
 		return;
 	}
 	waitq_entry_init(entry, waitq_wake_mark, &wait->mark);
-	entry->events = wake_events(table->events);
+	entry->events = poll_wake_events(table->events);
 	waitq_add(queue, entry);
 }
 

@@ -27,6 +27,12 @@ static inline void poll_wait(struct poll_table *table, struct file *file, struct
 
 #define POLL_ALWAYS (POLLIN | POLLOUT | POLLRDNORM | POLLWRNORM)
 
+/*
+ * Wakers say POLLIN or POLLOUT; who asks for a relative of these wants to hear of it, too. The events
+ * for the wait queue entry of who wants `events`.
+ */
+unsigned poll_wake_events(unsigned events);
+
 /* The file's poll method or its default. */
 unsigned vfs_poll(const struct op_ctx *ctx, struct file *file, struct poll_table *table);
 

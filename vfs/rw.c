@@ -34,6 +34,12 @@ static bool can_seek(const struct file *file)
 	return !is_stream(file) && !(file->fmode & FMODE_NOSEEK);
 }
 
+/* Of pread(2) and pwrite(2). */
+static bool takes_position(const struct file *file)
+{
+	return can_seek(file) || file->op->any_position;
+}
+
 /* Only where two calls must not interleave: POSIX wants it for regular files (cf. fdget_pos()). */
 static bool locks_position(const struct file *file)
 {
@@ -195,7 +201,7 @@ ssize_t vfs_pread(const struct op_ctx *ctx, struct file *file, struct io_iter *t
 		return err ? err : rw_current(ctx, file, to, rwf, read_at);
 	if (pos < 0)
 		return -EINVAL;
-	if (!(file->fmode & FMODE_PATH) && !can_seek(file))
+	if (!(file->fmode & FMODE_PATH) && !takes_position(file))
 		return -ESPIPE;
 	return err ? err : read_at(ctx, file, to, &pos, rwf);
 }
@@ -209,7 +215,7 @@ ssize_t vfs_pwrite(const struct op_ctx *ctx, struct file *file, struct io_iter *
 		return err ? err : rw_current(ctx, file, from, rwf, write_at);
 	if (pos < 0)
 		return -EINVAL;
-	if (!(file->fmode & FMODE_PATH) && !can_seek(file))
+	if (!(file->fmode & FMODE_PATH) && !takes_position(file))
 		return -ESPIPE;
 	return err ? err : write_at(ctx, file, from, &pos, rwf);
 }

@@ -28,11 +28,13 @@ void filesystem_register(struct filesystem_type *type)
 
 struct filesystem_type *filesystem_find(const char *name, size_t len)
 {
+	const char *dot = memchr(name, '.', len);
+	size_t plain = dot ? (size_t)(dot - name) : len;
 	struct filesystem_type *type;
 
 	list_for_each (type, &types, node)
-		if (strlen(type->name) == len && !memcmp(type->name, name, len))
-			return type;
+		if (strlen(type->name) == plain && !memcmp(type->name, name, plain))
+			return dot && !(type->fs_flags & FS_HAS_SUBTYPE) ? NULL : type;
 	return NULL;
 }
 

@@ -62,8 +62,11 @@ static inline unsigned sb_flags(const struct superblock *sb)
 #define SB_NODEV 4u
 #define SB_NOEXEC 8u
 #define SB_SYNCHRONOUS 16u
+#define SB_MANDLOCK 64u
+#define SB_DIRSYNC 128u
 #define SB_NOATIME 1024u	/* the file system keeps access times itself (FUSE) */
-#define SB_POSIXACL (1u << 16) /* the file system applies the umask itself */
+#define SB_POSIXACL (1u << 16) /* has ACLs, and so applies the umask itself */
+#define SB_LAZYTIME (1u << 25)
 #define SB_NOSEC (1u << 28)
 
 /* One option on its way to a file system (fsconfig(2)). */
@@ -88,6 +91,8 @@ struct fs_context_ops {
 
 #define ENOPARAM 519 /* option unknown to the file system; never reaches a guest */
 
+#define FC_LOG_LINES 8
+
 struct fs_context {
 	const struct filesystem_type *type;
 	const struct fs_context_ops *op;
@@ -103,7 +108,8 @@ struct fs_context {
 	bool reconfigure; /* for remount, fspick */
 	struct superblock *over; /* mount(2): on whose root it is to stand, else NULL; borrowed */
 	bool adopted;		 /* get_tree: `over` goes on in place of a new mount */
-	char *log;	     /* lines "e text\n" for read(2) of the fs descriptor; owned */
+	bool one_by_one;  /* by fsconfig(2): mount(2) forgives some options */
+	char *log[FC_LOG_LINES]; /* for read(2) of the fs descriptor, the oldest first; owned */
 };
 
 enum {
@@ -121,7 +127,8 @@ struct filesystem_type {
 
 /* Called once at start-up by main.c. */
 void filesystem_register(struct filesystem_type *type);
-struct filesystem_type *filesystem_find(const char *name, size_t len); /* NULL: unknown */
+/* "type", or "type.subtype" for those with FS_HAS_SUBTYPE. NULL: unknown. */
+struct filesystem_type *filesystem_find(const char *name, size_t len);
 /* Walks the registered types in order; NULL starts and ends. For /proc/filesystems. */
 struct filesystem_type *filesystem_next(struct filesystem_type *type);
 
@@ -154,6 +161,7 @@ int fs_context_for_reconfigure(struct superblock *sb, unsigned sb_flags,
 int fs_context_reconfigure(const struct op_ctx *ctx, struct fs_context *fc);
 /* -EBUSY when it has been done. */
 int fs_context_get_tree(const struct op_ctx *ctx, struct fs_context *fc);
+/* Adds the line "e TEXT\n"; a line too many drops the oldest. */
 void fc_error(struct fs_context *fc, const char *fmt, ...) __attribute__((format(printf, 2, 3)));
 
 #endif

@@ -9,6 +9,7 @@
 #include <sys/xattr.h>
 
 #include "sentry/base/err.h"
+#include "vfs/acl.h"
 #include "vfs/ctx.h"
 #include "vfs/dentry.h"
 #include "vfs/inode.h"
@@ -96,11 +97,14 @@ ssize_t vfs_getxattr(const struct op_ctx *ctx, const struct path *path, const ch
 {
 	struct inode *inode = path->dentry->inode;
 	ssize_t ret = check_name(name);
+	enum acl_type type;
 
 	if (!ret)
 		ret = xattr_permission(ctx, inode, name, MAY_READ);
 	if (ret)
 		return ret;
+	if (acl_xattr_name(name, &type))
+		return vfs_get_acl(ctx, path->dentry, type, value, size);
 	if (!inode->op || !inode->op->getxattr)
 		return -EOPNOTSUPP;
 	if (size > XATTR_SIZE_MAX)
@@ -110,10 +114,22 @@ ssize_t vfs_getxattr(const struct op_ctx *ctx, const struct path *path, const ch
 	return ret == -ERANGE && size >= XATTR_SIZE_MAX ? -E2BIG : ret;
 }
 
+static int set_acl(const struct op_ctx *ctx, const struct path *path, enum acl_type type,
+		   const void *value, size_t size)
+{
+	int err;
+
+	inode_lock(path->dentry->inode);
+	err = vfs_set_acl(ctx, path->dentry, type, value, size);
+	inode_unlock(path->dentry->inode);
+	return err;
+}
+
 int vfs_setxattr(const struct op_ctx *ctx, const struct path *path, const char *name,
 		 const void *value, size_t size, int flags)
 {
 	struct inode *inode = path->dentry->inode;
+	enum acl_type type;
 	int err;
 
 	if (flags & ~(XATTR_CREATE | XATTR_REPLACE))
@@ -126,6 +142,8 @@ int vfs_setxattr(const struct op_ctx *ctx, const struct path *path, const char *
 	err = check_change(ctx, path, name);
 	if (err)
 		return err;
+	if (acl_xattr_name(name, &type))
+		return set_acl(ctx, path, type, value, size);
 	if (!inode->op || !inode->op->setxattr)
 		return -EOPNOTSUPP;
 	inode_lock(inode);
@@ -151,11 +169,14 @@ int vfs_removexattr(const struct op_ctx *ctx, const struct path *path, const cha
 {
 	struct inode *inode = path->dentry->inode;
 	int err = check_name(name);
+	enum acl_type type;
 
 	if (!err)
 		err = check_change(ctx, path, name);
 	if (err)
 		return err;
+	if (acl_xattr_name(name, &type))
+		return set_acl(ctx, path, type, NULL, 0);
 	if (!inode->op || !inode->op->removexattr)
 		return -EOPNOTSUPP;
 	inode_lock(inode);

@@ -95,11 +95,16 @@ static void waiter_wake_locked(struct waiter *waiter)
 		waiter->unpark(waiter);
 }
 
+void waiter_interrupt_locked(struct waiter *waiter, unsigned why)
+{
+	atomic_fetch_or(&waiter->interrupts, why);
+	waiter_wake_locked(waiter);
+}
+
 void waiter_interrupt(struct waiter *waiter, unsigned why)
 {
 	waitq_lock();
-	atomic_fetch_or(&waiter->interrupts, why);
-	waiter_wake_locked(waiter);
+	waiter_interrupt_locked(waiter, why);
 	waitq_unlock();
 }
 

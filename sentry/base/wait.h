@@ -64,6 +64,8 @@ void waiter_set_hook(struct waiter *(*current)(void));
 
 /* Ends (now or in future) the waits of `waiter` whose mode lets it; `why` is WAITER_*. */
 void waiter_interrupt(struct waiter *waiter, unsigned why);
+/* The same with the wait lock held, for who guards the waiter's life by it. */
+void waiter_interrupt_locked(struct waiter *waiter, unsigned why);
 /* Forgets earlier interrupts: the waiter starts a new system call. */
 void waiter_reset(struct waiter *waiter);
 /* 0, or -ERESTARTSYS when an interrupt that `mode` reacts to is pending. */

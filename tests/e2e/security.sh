@@ -33,6 +33,13 @@ case $status in
 *) fail "code written over under a trapped call" "status $status: $(head -n 5 "$tmp/out")" ;;
 esac
 
+# Garbage in the memory of rings, and too much of everything.
+expect "rings full of garbage harm nobody else" "0 children hung
+rings 0
+requests 0
+workers 0
+completions 0" bash -c 'box -- "$@" 2>/dev/null' bash "$attacks/uring"
+
 # Host side: a directory of a bind changes into a symbolic link that leads out, and back.
 # The secret lies outside of the sandbox's root: only a link that the host follows leads there.
 root=$(open_dir root)

@@ -122,7 +122,7 @@ Test(fuse_dirops, link_counts_a_lookup)
 	DAEMON_STOP(d);
 }
 
-Test(fuse_dirops, unlink_drops_the_name_and_forgets) /* F162 */
+Test(fuse_dirops, unlink_drops_the_name_and_forgets) /* F162, Q02 */
 {
 	struct daemon *d = daemon_start(NULL);
 	struct path path = look_up(d, "/f", 5, S_IFREG | 0644);
@@ -228,7 +228,7 @@ static ssize_t notify_entry(struct daemon *d, int code, uint64_t child, const ch
 	return daemon_notify(d, code, body, head + strlen(name) + 1);
 }
 
-Test(fuse_dirops, inval_entry_makes_the_next_walk_ask)
+Test(fuse_dirops, inval_entry_makes_the_next_walk_ask) /* T03 */
 {
 	struct daemon *d = daemon_start(NULL);
 	struct path path = look_up(d, "/a", 5, S_IFREG | 0644);
@@ -247,7 +247,7 @@ Test(fuse_dirops, inval_entry_makes_the_next_walk_ask)
 	DAEMON_STOP(d);
 }
 
-Test(fuse_dirops, delete_checks_the_child)
+Test(fuse_dirops, delete_checks_the_child) /* T06 */
 {
 	struct daemon *d = daemon_start(NULL);
 	struct path path = look_up(d, "/a", 5, S_IFREG | 0644);

@@ -250,6 +250,27 @@ Test(fuse_keep, the_new_daemon_hears_nothing_of_the_old_ones_books)
 	daemon_free(d);
 }
 
+static long close_file(struct daemon *d, void *arg)
+{
+	return client_close(d, arg);
+}
+
+Test(fuse_keep, a_close_does_not_wait)
+{
+	struct daemon *d = start(0);
+	struct file *file = open_file(d, 5, 55, O_RDONLY);
+	struct step *s = expect_silence(d, FUSE_FLUSH, 5);
+	struct client_thread t;
+
+	client_spawn(&t, d, close_file, file_get(file));
+	cr_assert(daemon_wait(d, s));
+	daemon_crash(d);
+	cr_assert_eq(client_join(&t), 0); /* nor does one under way */
+	cr_assert_eq(client_close(d, file), 0);
+	cr_assert_eq(daemon_restart(d), 0);
+	DAEMON_STOP(d);
+}
+
 Test(fuse_keep, forgets_count_what_the_new_daemon_counts) /* F170, F171 */
 {
 	struct daemon *d = start(0);

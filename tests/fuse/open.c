@@ -113,7 +113,7 @@ Test(fuse_open, malformed_open_reply_is_eio)
 }
 
 /* F57: the daemon truncates in OPEN. */
-Test(fuse_open, atomic_o_trunc_sends_no_setattr)
+Test(fuse_open, atomic_o_trunc_sends_no_setattr) /* B03 */
 {
 	struct daemon *d = daemon_start(NULL);
 	struct step *open;

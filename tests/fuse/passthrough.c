@@ -47,7 +47,8 @@ static struct daemon *start(uint32_t depth)
 	struct fuse_init_out out = {.major = 7,
 				    .minor = 45,
 				    .flags = FUSE_INIT_EXT | FUSE_BIG_WRITES,
-				    .flags2 = (uint32_t)(FUSE_PASSTHROUGH >> 32),
+				    .flags2 = (uint32_t)((FUSE_PASSTHROUGH |
+							  FUSE_DIRECT_IO_ALLOW_MMAP) >> 32),
 				    .max_write = 131072,
 				    .max_stack_depth = depth};
 	struct step *s = expect_silence(d, FUSE_INIT, 0);
@@ -184,7 +185,7 @@ Test(fuse_passthrough, reads_and_writes_go_to_the_backing_file) /* F132, F133 */
 	stop(d);
 }
 
-Test(fuse_passthrough, mappings_show_the_backing_file) /* F132 */
+Test(fuse_passthrough, mappings_show_the_backing_file) /* F101, F132 */
 {
 	struct daemon *d = start(1);
 	struct file *file;
@@ -239,5 +240,37 @@ Test(fuse_passthrough, an_inode_is_cached_or_passed_through) /* F130, F131, O06 
 	close_it(d, file);
 	cr_assert_eq(open_as(d, 0, 0, &file), 0);
 	close_it(d, file);
+	stop(d);
+}
+
+static int map_shared(struct daemon *d, struct file *file)
+{
+	struct mmap_request req = {0, 4096, PROT_READ, MAP_SHARED};
+	int hostfd, err = file->op->mmap(&d->client.ctx, file, &req, &hostfd);
+
+	if (!err)
+		close(hostfd);
+	return err;
+}
+
+/* F100, F131, B36: a shared mapping makes a direct file a cached one, which excludes passing through. */
+Test(fuse_passthrough, mapping_a_direct_file_counts_as_cached)
+{
+	struct daemon *d = start(1);
+	struct file *direct, *passed;
+	long id = backing_open(d, 0, 0);
+
+	cr_assert_gt(id, 0);
+	cr_assert_eq(open_as(d, FOPEN_DIRECT_IO, 0, &direct), 0);
+	cr_assert_eq(open_as(d, FOPEN_PASSTHROUGH, (int32_t)id, &passed), 0);
+	cr_assert_eq(map_shared(d, direct), -ENODEV);
+	daemon_ignore(d, FUSE_RELEASE);
+	client_close(d, passed);
+	daemon_ignore(d, FUSE_GETATTR);
+	expect_reply(d, FUSE_READ, 5, "0123456789", 10);
+	cr_assert_eq(map_shared(d, direct), 0);
+	cr_assert_eq(open_as(d, FOPEN_PASSTHROUGH, (int32_t)id, &passed), -EIO);
+	client_close(d, direct);
+	cr_assert_eq(backing_close(d, (int32_t)id), 0);
 	stop(d);
 }

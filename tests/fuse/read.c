@@ -158,7 +158,7 @@ Test(fuse_read, open_drops_the_cache_without_keep_cache)
 }
 
 /* F26: a new size or, with AUTO_INVAL_DATA, a new mtime makes cached pages worthless. */
-Test(fuse_read, auto_inval_drops_the_cache_when_mtime_changes)
+Test(fuse_read, auto_inval_drops_the_cache_when_mtime_changes) /* B12 */
 {
 	struct daemon_config config = {.flags = FUSE_AUTO_INVAL_DATA};
 	struct daemon *d = daemon_start(&config);
@@ -186,31 +186,148 @@ Test(fuse_read, auto_inval_drops_the_cache_when_mtime_changes)
 	DAEMON_STOP(d);
 }
 
-/* F81: a sequential reader gets more than it asked for, up to max_readahead. */
+static void check_read(struct daemon *d, struct step *s, uint64_t offset, uint32_t size)
+{
+	cr_assert(daemon_wait(d, s));
+	cr_assert_eq(step_in(s, struct fuse_read_in)->offset, offset);
+	cr_assert_eq(step_in(s, struct fuse_read_in)->size, size);
+}
+
+static void read_at(struct daemon *d, struct file *file, size_t len, int64_t pos)
+{
+	char *buf = malloc(len);
+
+	cr_assert_eq(client_pread(d, file, buf, len, pos), (ssize_t)len);
+	for (size_t i = 0; i < len; i++)
+		cr_assert_eq(buf[i], 'r');
+	free(buf);
+}
+
+/* F81, L03: windows grow as Linux's, and without ASYNC_READ one is asked for when it is needed. */
 Test(fuse_read, sequential_reader_gets_readahead)
+{
+	struct daemon_config config = {.max_readahead = 131072};
+	struct daemon *d = daemon_start(&config);
+	struct file *file = open_file(d, 1 << 20, 0);
+	char *data = malloc(131072);
+	uint64_t pos = 0;
+
+	memset(data, 'r', 131072);
+	for (uint32_t size = 16384; size <= 131072; pos += size, size *= 2) {
+		struct step *s = expect_reply(d, FUSE_READ, 5, data, size);
+
+		for (uint32_t i = 0; i < size; i += 4096)
+			read_at(d, file, 4096, (int64_t)(pos + i));
+		check_read(d, s, pos, size);
+	}
+	free(data);
+	client_close(d, file);
+	DAEMON_STOP(d);
+}
+
+/* F81, B00: the next window is under way while the last one is being read. */
+Test(fuse_read, async_read_asks_ahead_of_the_reader)
 {
 	struct daemon_config config = {.flags = FUSE_ASYNC_READ, .max_readahead = 131072};
 	struct daemon *d = daemon_start(&config);
 	struct file *file = open_file(d, 1 << 20, 0);
-	char *data = malloc(131072), *buf = malloc(65536);
-	struct step *s;
+	char *data = malloc(131072);
+	struct step *ahead, *next;
 
 	memset(data, 'r', 131072);
-	s = expect_reply(d, FUSE_READ, 5, data, 65536);
-	cr_assert_eq(client_pread(d, file, buf, 4096, 0), 4096);
-	cr_assert_eq(step_in(s, struct fuse_read_in)->size, 65536);
-	cr_assert_eq(client_pread(d, file, buf, 61440, 4096), 61440);
-	s = expect_reply(d, FUSE_READ, 5, data, 131072);
-	cr_assert_eq(client_pread(d, file, buf, 65536, 65536), 65536);
-	cr_assert_eq(step_in(s, struct fuse_read_in)->size, 131072);
+	expect_reply(d, FUSE_READ, 5, data, 16384);
+	read_at(d, file, 4096, 0);
+	ahead = expect_silence(d, FUSE_READ, 5);
+	read_at(d, file, 4096, 4096);
+	check_read(d, ahead, 16384, 32768);
+	read_at(d, file, 8192, 8192); /* not held up by it */
+	next = expect_reply(d, FUSE_READ, 5, data, 65536);
+	daemon_answer(d, ahead->in.unique, 0, data, 32768);
+	read_at(d, file, 4096, 16384);
+	check_read(d, next, 49152, 65536);
 	free(data);
-	free(buf);
+	client_close(d, file);
+	DAEMON_STOP(d);
+}
+
+/* F81: a window larger than max_pages goes out as several READs, all at once. */
+Test(fuse_read, async_read_has_several_reads_under_way)
+{
+	struct daemon_config config = {.flags = FUSE_ASYNC_READ | FUSE_MAX_PAGES,
+				       .max_pages = 4,
+				       .max_readahead = 131072};
+	struct daemon *d = daemon_start(&config);
+	struct file *file = open_file(d, 12 * 4096, 0);
+	char *data = malloc(16384);
+	struct step *ahead[2];
+
+	memset(data, 'r', 16384);
+	expect_reply(d, FUSE_READ, 5, data, 16384);
+	read_at(d, file, 4096, 0);
+	for (int i = 0; i < 2; i++)
+		ahead[i] = expect_silence(d, FUSE_READ, 5);
+	read_at(d, file, 4096, 4096);
+	for (int i = 0; i < 2; i++)
+		check_read(d, ahead[i], (uint64_t)(i + 1) * 16384, 16384);
+	for (int i = 1; i >= 0; i--) /* in any order */
+		daemon_answer(d, ahead[i]->in.unique, 0, data, 16384);
+	read_at(d, file, 32768, 16384);
+	free(data);
+	client_close(d, file);
+	DAEMON_STOP(d);
+}
+
+/* F81, F59: RELEASE waits for the READ that nobody waits for. */
+Test(fuse_read, release_waits_for_readahead)
+{
+	struct daemon_config config = {.flags = FUSE_ASYNC_READ, .max_readahead = 131072};
+	struct daemon *d = daemon_start(&config);
+	struct file *file = NULL;
+	char *data = malloc(32768);
+	struct step *ahead, *release;
+
+	memset(data, 'r', 32768);
+	daemon_ignore(d, FUSE_FLUSH);
+	expect_entry(d, FUSE_LOOKUP, 1, 5, S_IFREG | 0644, 1 << 20, 100);
+	expect_open(d, FUSE_OPEN, 5, 3, 0);
+	cr_assert_eq(client_open(d, "/f", O_RDONLY, &file), 0);
+	expect_reply(d, FUSE_READ, 5, data, 16384);
+	read_at(d, file, 4096, 0);
+	ahead = expect_silence(d, FUSE_READ, 5);
+	read_at(d, file, 4096, 4096);
+	cr_assert(daemon_wait(d, ahead));
+	client_close(d, file); /* a RELEASE now would find no step */
+	release = expect_error(d, FUSE_RELEASE, 5, 0);
+	daemon_answer(d, ahead->in.unique, 0, data, 32768);
+	cr_assert(daemon_wait(d, release));
+	free(data);
+	DAEMON_STOP(d);
+}
+
+/* F81, F83: what readahead could not get is asked for again by who needs it. */
+Test(fuse_read, failed_readahead_is_asked_again)
+{
+	struct daemon_config config = {.flags = FUSE_ASYNC_READ, .max_readahead = 131072};
+	struct daemon *d = daemon_start(&config);
+	struct file *file = open_file(d, 8 * 4096, 0);
+	char *data = malloc(16384), byte;
+
+	memset(data, 'r', 16384);
+	expect_reply(d, FUSE_READ, 5, data, 16384);
+	read_at(d, file, 4096, 0);
+	expect_error(d, FUSE_READ, 5, EPERM);
+	read_at(d, file, 4096, 4096);
+	cr_assert(daemon_drain(d));
+	expect_reply(d, FUSE_READ, 5, data, 4096);
+	cr_assert_eq(client_pread(d, file, &byte, 1, 16384), 1);
+	cr_assert_eq(byte, 'r');
+	free(data);
 	client_close(d, file);
 	DAEMON_STOP(d);
 }
 
 /* NOTIFY_INVAL_INODE; section 5. */
-Test(fuse_read, inval_inode_drops_pages_and_attributes)
+Test(fuse_read, inval_inode_drops_pages_and_attributes) /* T02 */
 {
 	struct daemon *d = daemon_start(NULL);
 	struct fuse_notify_inval_inode_out inval = {.ino = 5};
@@ -244,6 +361,27 @@ Test(fuse_read, over_the_budget_pages_are_read_again)
 		cr_assert_eq(client_pread(d, file, buf, 5, 0), 5);
 		cr_assert_eq(memcmp(buf, "first", 5), 0);
 	}
+	client_close(d, file);
+	DAEMON_STOP(d);
+}
+
+/* The budget: however much is read, only so much is kept. */
+Test(fuse_read, a_long_scan_keeps_the_budget)
+{
+	struct daemon_config config = {.max_readahead = 131072};
+	struct daemon *d = daemon_start(&config);
+	struct file *file = open_file(d, 64 * 131072, 0);
+	char *data = malloc(131072);
+
+	memset(data, 'r', 131072);
+	fuse_cache_set_budget(4 * 131072);
+	for (int i = 0; i < 64; i++) {
+		expect_reply(d, FUSE_READ, 5, data, 131072);
+		read_at(d, file, 131072, i * 131072);
+		cr_assert_leq(fuse_cache_pages(), 4 * 32);
+	}
+	cr_assert_gt(fuse_cache_pages(), 0);
+	free(data);
 	client_close(d, file);
 	DAEMON_STOP(d);
 }

@@ -48,7 +48,7 @@ Test(fuse_readdir, offset_is_that_of_the_last_entry_taken)
 }
 
 /* F72 */
-Test(fuse_readdir, bad_names_are_eio)
+Test(fuse_readdir, bad_names_are_eio) /* Z20 */
 {
 	static const char *const bad[] = {"", "a/b"};
 	struct daemon *d = daemon_start(NULL);
@@ -65,7 +65,7 @@ Test(fuse_readdir, bad_names_are_eio)
 	DAEMON_STOP(d);
 }
 
-Test(fuse_readdir, truncated_last_record_ends_the_batch) /* F72 */
+Test(fuse_readdir, truncated_last_record_ends_the_batch) /* F72, S13 */
 {
 	struct daemon *d = daemon_start(NULL);
 	struct file *dir = open_root(d);
@@ -99,7 +99,7 @@ Test(fuse_readdir, errors_are_the_callers_and_opendir_enosys_is_local)
 }
 
 /* F74, F75: entries become names and inodes; each but the dots counts one lookup. */
-Test(fuse_readdir, readdirplus_fills_the_caches) /* B13 */
+Test(fuse_readdir, readdirplus_fills_the_caches) /* B13, S14 */
 {
 	struct daemon_config config = {.flags = FUSE_DO_READDIRPLUS | FUSE_PARALLEL_DIROPS};
 	struct daemon *d = daemon_start(&config);
@@ -131,7 +131,7 @@ Test(fuse_readdir, readdirplus_fills_the_caches) /* B13 */
 }
 
 /* Section 9: listed, but forgotten at once. */
-Test(fuse_readdir, readdirplus_with_bad_attributes_is_forgotten)
+Test(fuse_readdir, readdirplus_with_bad_attributes_is_forgotten) /* Z21 */
 {
 	struct daemon_config config = {.flags = FUSE_DO_READDIRPLUS};
 	struct daemon *d = daemon_start(&config);

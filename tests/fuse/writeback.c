@@ -70,7 +70,7 @@ static void finish(struct daemon *d, struct file *file)
 }
 
 /* F90, F91, F58: two writes, and at close one WRITE, then the times, then FLUSH. */
-Test(fuse_writeback, close_sends_data_then_times_then_flush)
+Test(fuse_writeback, close_sends_data_then_times_then_flush) /* B16 */
 {
 	struct daemon *d = start(0);
 	struct file *file = open_file(d, 0, O_RDWR);
@@ -279,5 +279,60 @@ Test(fuse_writeback, truncate_sends_data_first)
 	cr_assert_eq(step_in(s, struct fuse_setattr_in)->mtime, 1234);
 	cr_assert_eq(inode_size(file->inode), 2);
 	cr_assert_eq(client_pread(d, file, buf, 5, 0), 2);
+	finish(d, file);
+}
+
+static long do_fsync(struct daemon *d, void *arg)
+{
+	struct file *file = arg;
+
+	return file->op->fsync(CTX, file, 0, INT64_MAX, false);
+}
+
+/* F91, F140: several WRITEs are under way at a time, and the times and FSYNC come after all. */
+Test(fuse_writeback, writes_go_out_together)
+{
+	struct daemon *d = start(4096);
+	struct file *file = open_file(d, 0, O_RDWR);
+	struct fuse_write_out out = {.size = 4096};
+	char *data = calloc(3, 4096);
+	struct client_thread syncer;
+	struct step *writes[3];
+
+	write_at(d, file, data, 3 * 4096, 0);
+	for (int i = 0; i < 3; i++)
+		writes[i] = expect_silence(d, FUSE_WRITE, 5);
+	client_spawn(&syncer, d, do_fsync, file);
+	cr_assert(daemon_drain(d));
+	expect_setattr(d);
+	expect_reply(d, FUSE_FSYNC, 5, NULL, 0);
+	for (int i = 2; i >= 0; i--) {
+		check_write(writes[i], (uint64_t)i * 4096, 4096);
+		daemon_answer(d, writes[i]->in.unique, 0, &out, sizeof(out));
+	}
+	cr_assert_eq(client_join(&syncer), 0);
+	free(data);
+	finish(d, file);
+}
+
+/* F91, F140: a killed fsync(2) leaves WRITEs behind; the next one waits for them. */
+Test(fuse_writeback, fsync_waits_for_the_writes_of_a_killed_one)
+{
+	struct daemon *d = start(0);
+	struct file *file = open_file(d, 0, O_RDWR);
+	struct fuse_write_out out = {.size = 5};
+	struct client_thread killed, syncer;
+	struct step *w = expect_silence(d, FUSE_WRITE, 5);
+
+	write_at(d, file, "hello", 5, 0);
+	client_spawn(&killed, d, do_fsync, file);
+	cr_assert(daemon_wait(d, w));
+	client_interrupt(&killed, WAITER_KILLED);
+	cr_assert_eq(client_join(&killed), -EINTR);
+	client_spawn(&syncer, d, do_fsync, file); /* a FSYNC now would find no step */
+	expect_setattr(d);
+	expect_error(d, FUSE_FSYNC, 5, EPERM);
+	daemon_answer(d, w->in.unique, 0, &out, sizeof(out));
+	cr_assert_eq(client_join(&syncer), -EPERM);
 	finish(d, file);
 }

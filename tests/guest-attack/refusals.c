@@ -119,7 +119,6 @@ static void kernel_surface(void)
 	must_fail("bpf", syscall(SYS_bpf, 0, buf, 64));
 	must_fail("perf_event_open", syscall(SYS_perf_event_open, buf, 0, -1, -1, 0));
 	must_fail("userfaultfd", syscall(SYS_userfaultfd, 0));
-	must_fail("io_uring_setup", syscall(SYS_io_uring_setup, 1, buf));
 	must_fail("io_setup", syscall(SYS_io_setup, 1, buf));
 	must_fail("keyctl", syscall(SYS_keyctl, 0, -3, 1));
 	must_fail("add_key", syscall(SYS_add_key, "user", "x", "y", 1, -3));

@@ -148,6 +148,7 @@ static const struct file_ops null_fops = {
 	.read_iter = null_read,
 	.write_iter = null_write,
 	.llseek = mem_llseek,
+	.nowait = true,
 };
 
 static const struct file_ops zero_fops = {
@@ -155,12 +156,14 @@ static const struct file_ops zero_fops = {
 	.write_iter = null_write,
 	.llseek = mem_llseek,
 	.mmap = zero_mmap,
+	.nowait = true,
 };
 
 static const struct file_ops full_fops = {
 	.read_iter = zero_read,
 	.write_iter = full_write,
 	.llseek = mem_llseek,
+	.nowait = true,
 };
 
 static const struct file_ops random_fops = {
@@ -168,6 +171,7 @@ static const struct file_ops random_fops = {
 	.write_iter = null_write,
 	.llseek = mem_llseek,
 	.ioctl = random_ioctl,
+	.nowait = true,
 };
 
 void mem_devices_register(void)

@@ -181,5 +181,6 @@ static const struct file_ops eventfd_ops = {
 	.release = eventfd_release,
 	.show_fdinfo = eventfd_show_fdinfo,
 	.llseek = noop_llseek,
+	.nowait = true,
 	.no_position = true,
 };

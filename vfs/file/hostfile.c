@@ -700,4 +700,5 @@ static const struct file_ops hostfile_ops = {
 	.mmap = hostfile_mmap,
 	.fsync = hostfile_fsync,
 	.release = hostfile_release,
+	.nowait = true,
 };

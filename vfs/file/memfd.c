@@ -457,4 +457,5 @@ static const struct file_ops memfd_ops = {
 	.mmap = memfd_mmap,
 	.fsync = memfd_fsync,
 	.fallocate = memfd_fallocate,
+	.nowait = true,
 };

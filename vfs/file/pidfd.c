@@ -82,5 +82,6 @@ static const struct file_ops pidfd_fops = {
 	.poll = pidfd_poll,
 	.release = pidfd_release,
 	.show_fdinfo = pidfd_show_fdinfo,
+	.nowait = true,
 	.no_position = true,
 };

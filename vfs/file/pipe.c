@@ -778,5 +778,6 @@ const struct file_ops fifo_ops = {
 	.poll = pipe_poll,
 	.ioctl = pipe_ioctl,
 	.release = pipe_release,
+	.nowait = true,
 	.no_position = true,
 };

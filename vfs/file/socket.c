@@ -542,5 +542,6 @@ static const struct file_ops socket_fops = {
 	.poll = socket_fpoll,
 	.ioctl = socket_ioctl,
 	.release = socket_release,
+	.nowait = true,
 	.no_position = true,
 };

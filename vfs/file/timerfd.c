@@ -288,5 +288,6 @@ static const struct file_ops timerfd_ops = {
 	.release = timerfd_release,
 	.show_fdinfo = timerfd_show_fdinfo,
 	.llseek = noop_llseek,
+	.nowait = true,
 	.no_position = true,
 };

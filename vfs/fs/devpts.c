@@ -523,6 +523,7 @@ static const struct file_ops ptmx_fops = {
 	.poll = tty_master_poll,
 	.ioctl = ptmx_ioctl,
 	.release = ptmx_release,
+	.nowait = true,
 	.no_position = true,
 };
 

@@ -22,11 +22,16 @@ struct pseudo_dir sysfs_kernel = PSEUDO_DIR_INIT(sysfs_kernel);
 struct pseudo_dir sysfs_virtual = PSEUDO_DIR_INIT(sysfs_virtual);
 struct pseudo_dir sysfs_module = PSEUDO_DIR_INIT(sysfs_module);
 
-static int cpu_count(void)
+unsigned sysfs_cpu_count(void)
 {
 	long count = sysconf(_SC_NPROCESSORS_ONLN);
 
-	return count < 1 ? 1 : count > CPU_MAX ? CPU_MAX : (int)count;
+	return count < 1 ? 1 : count > CPU_MAX ? CPU_MAX : (unsigned)count;
+}
+
+static int cpu_count(void)
+{
+	return (int)sysfs_cpu_count();
 }
 
 /* ---- processors ---- */

@@ -8,6 +8,9 @@ struct filesystem_type;
 
 extern struct filesystem_type sysfs_type;
 
+/* Processors that guests see: their numbers are below this. */
+unsigned sysfs_cpu_count(void);
+
 /*
  * Where other folders add entries: /sys/fs, /sys/class, /sys/devices, /sys/devices/virtual,
  * /sys/kernel, /sys/module.

@@ -559,5 +559,6 @@ const struct file_ops tty_slave_fops = {
 	.ioctl = slave_ioctl,
 	.release = slave_release,
 	.fasync = tty_fasync,
+	.nowait = true,
 	.no_position = true,
 };

@@ -300,4 +300,5 @@ const struct file_ops hostfs_reg_fops = {
 	.fsync = hostfs_fsync,
 	.fallocate = hostfs_fallocate,
 	.copy_file_range = hostfs_copy_file_range,
+	.nowait = true,
 };

@@ -173,4 +173,5 @@ const struct file_ops ovl_reg_fops = {
 	.release = ovl_release,
 	.fsync = noop_fsync,
 	.fallocate = ovl_fallocate,
+	.nowait = true,
 };

@@ -55,9 +55,10 @@ int tmpfs_setattr(const struct op_ctx *ctx, struct dentry *dentry, struct iattr 
 
 	if (!err && (attr->valid & ATTR_SIZE) && inode_is_reg(inode))
 		err = set_size(inode, attr->size);
-	if (!err)
-		setattr_copy(ctx, inode, attr);
-	return err;
+	if (err)
+		return err;
+	setattr_copy(ctx, inode, attr);
+	return attr->valid & ATTR_MODE ? tmpfs_acl_chmod(inode) : 0;
 }
 
 int tmpfs_getattr(const struct op_ctx *ctx, const struct path *path, struct kstat *ret_stat,
@@ -154,17 +155,22 @@ ssize_t tmpfs_listxattr(const struct op_ctx *ctx, struct dentry *dentry, char *l
 	struct tmpfs_info *info = tmpfs_info(dentry->sb);
 	struct simple_xattrs *attrs = &tmpfs_i(dentry->inode)->xattrs;
 	char *all = NULL;
+	char names[TMPFS_ACL_NAMES];
+	size_t acls = tmpfs_acl_list(dentry->inode, names);
 	ssize_t len;
 
-	if (!attrs->first)
+	if (!attrs->first && !acls)
 		return 0;
 	fb_mutex_lock(&info->lock);
-	len = simple_xattr_list(attrs, NULL, 0);
-	if (len > 0) {
-		all = malloc((size_t)len);
-		len = all ? simple_xattr_list(attrs, all, (size_t)len) : -ENOMEM;
-	}
+	len = simple_xattr_list(attrs, NULL, 0) + (ssize_t)acls;
+	all = malloc((size_t)len);
+	if (!all)
+		len = -ENOMEM;
+	else if (attrs->first)
+		(void)simple_xattr_list(attrs, all + acls, (size_t)len - acls);
 	fb_mutex_unlock(&info->lock);
+	if (all && acls)
+		memcpy(all, names, acls);
 	if (len > 0 && !ctx_capable(ctx, CAP_SYS_ADMIN))
 		len = (ssize_t)hide_trusted(all, (size_t)len);
 	if (len > 0 && size != 0) {
@@ -196,7 +202,8 @@ static int tmpfs_get_link(const struct op_ctx *ctx, struct dentry *dentry, struc
 #define COMMON_OPS                                                                                 \
 	.setattr = tmpfs_setattr, .getattr = tmpfs_getattr, .getxattr = tmpfs_getxattr,            \
 	.setxattr = tmpfs_setxattr, .listxattr = tmpfs_listxattr, .removexattr = tmpfs_removexattr
+#define ACL_OPS .get_acl = tmpfs_get_acl, .set_acl = tmpfs_set_acl
 
-const struct inode_ops tmpfs_file_inode_ops = { COMMON_OPS };
-const struct inode_ops tmpfs_special_inode_ops = { COMMON_OPS };
+const struct inode_ops tmpfs_file_inode_ops = { COMMON_OPS, ACL_OPS };
+const struct inode_ops tmpfs_special_inode_ops = { COMMON_OPS, ACL_OPS };
 const struct inode_ops tmpfs_link_inode_ops = { .get_link = tmpfs_get_link, COMMON_OPS };

@@ -118,4 +118,5 @@ const struct file_ops tmpfs_file_ops = {
 	.mmap = tmpfs_mmap,
 	.fsync = noop_fsync,
 	.fallocate = tmpfs_fallocate,
+	.nowait = true,
 };

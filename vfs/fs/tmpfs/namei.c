@@ -456,4 +456,6 @@ const struct inode_ops tmpfs_dir_inode_ops = {
 	.setxattr = tmpfs_setxattr,
 	.listxattr = tmpfs_listxattr,
 	.removexattr = tmpfs_removexattr,
+	.get_acl = tmpfs_get_acl,
+	.set_acl = tmpfs_set_acl,
 };

@@ -8,6 +8,7 @@
 #include <stdlib.h>
 #include <string.h>
 #include <sys/sysinfo.h>
+#include <sys/random.h>
 
 #include "sentry/base/err.h"
 #include "sentry/base/log.h"
@@ -67,29 +68,40 @@ static void set_type(struct inode *inode, struct tmpfs_info *info)
 	}
 }
 
-int tmpfs_inode_new(const struct op_ctx *ctx, struct superblock *sb, const struct inode *dir,
+int tmpfs_inode_new(const struct op_ctx *ctx, struct superblock *sb, struct inode *dir,
 		    uint32_t mode, dev_t rdev, struct inode **ret_inode)
 {
 	struct tmpfs_info *info = tmpfs_info(sb);
+	struct acl *acls[ACL_TYPES] = { NULL };
 	struct tmpfs_inode *ti;
 	int err = tmpfs_reserve_inode(info);
 
 	if (err)
 		return err;
+	if ((mode & S_IFMT) == 0)
+		mode |= S_IFREG;
 	ti = calloc(1, sizeof(*ti));
 	if (!ti) {
 		tmpfs_release_inode(info);
 		return -ENOMEM;
 	}
-	if ((mode & S_IFMT) == 0)
-		mode |= S_IFREG;
+	err = dir ? acl_create(ctx, dir, &mode, acls) : 0;
+	if (err) {
+		free(ti);
+		tmpfs_release_inode(info);
+		return err;
+	}
 	inode_init_owner(&ti->inode, ctx, sb, dir, mode);
 	ti->inode.ino = atomic_fetch_add(&info->last_ino, 1) + 1;
 	if (S_ISCHR(mode) || S_ISBLK(mode))
 		ti->inode.rdev = rdev;
 	set_type(&ti->inode, info);
-	*ret_inode = &ti->inode;
-	return 0;
+	err = tmpfs_acl_init(&ti->inode, acls);
+	if (err)
+		inode_put(&ti->inode);
+	else
+		*ret_inode = &ti->inode;
+	return err;
 }
 
 static void tmpfs_free_inode(struct inode *inode)
@@ -167,6 +179,7 @@ static void tmpfs_evict_inode(struct inode *inode)
 	}
 	pagecache_limit_uncharge(&info->blocks, ti->xattrs.total);
 	simple_xattrs_free(&ti->xattrs);
+	tmpfs_acl_free(inode);
 	tmpfs_release_inode(info);
 }
 
@@ -227,6 +240,8 @@ static const struct superblock_ops tmpfs_sb_ops = {
 	.free_inode = tmpfs_free_inode,
 	.evict_inode = tmpfs_evict_inode,
 	.statfs = tmpfs_statfs,
+	.encode_fh = tmpfs_encode_fh,
+	.fh_to_inode = tmpfs_fh_to_inode,
 	.put_super = tmpfs_put_super,
 	.show_options = tmpfs_show_options,
 };
@@ -377,12 +392,14 @@ static int tmpfs_fill_super(const struct op_ctx *ctx, struct superblock *sb,
 	info->default_inodes = ram / 2 / PAGECACHE_PAGE;
 	info->blocks.max = opts->has_size ? opts->size : info->default_size;
 	info->max_inodes = opts->has_inodes ? opts->nr_inodes : info->default_inodes;
+	(void)HOST(getrandom(&info->handle_seed, sizeof(info->handle_seed), 0));
 	info->root_mode = opts->mode;
 	info->root_uid = opts->has_uid ? opts->uid : ctx->cred->fsuid;
 	info->root_gid = opts->has_gid ? opts->gid : ctx->cred->fsgid;
 	sb->fs_info = info;
 	sb->op = &tmpfs_sb_ops;
 	sb->magic = TMPFS_MAGIC;
+	sb->flags |= SB_POSIXACL;
 	sb->blksize = PAGECACHE_PAGE;
 	sb->max_bytes = INT64_MAX;
 	sb->name_max = TMPFS_NAME_MAX;

@@ -59,6 +59,7 @@ struct tmpfs_inode {
 		char *target;		   /* S_IFLNK: constant, owned */
 	};
 	struct simple_xattrs xattrs;	   /* guarded by tmpfs_info.lock */
+	struct acl_store acls;
 	struct tmpfs_inode *doomed_next;   /* guarded by tmpfs_info.lock */
 };
 
@@ -69,6 +70,7 @@ struct tmpfs_info {
 	uint64_t max_inodes;	       /* 0 = no limit; atomic loads suffice */
 	atomic_uint_least64_t last_ino;
 	uint64_t default_size, default_inodes; /* not shown in /proc/mounts when unchanged */
+	uint64_t handle_seed; /* constant */
 	uint32_t root_mode;
 	uid_t root_uid;
 	gid_t root_gid;
@@ -101,7 +103,7 @@ void dirtable_free(struct tmpfs_dirtable *dir); /* empty of entries */
 
 /* super.c */
 /* A new inode with count 1, charged; NULL fields of its type are set. -ENOSPC, -ENOMEM. */
-int tmpfs_inode_new(const struct op_ctx *ctx, struct superblock *sb, const struct inode *dir,
+int tmpfs_inode_new(const struct op_ctx *ctx, struct superblock *sb, struct inode *dir,
 		    uint32_t mode, dev_t rdev, struct inode **ret_inode);
 int tmpfs_reserve_inode(struct tmpfs_info *info);
 void tmpfs_release_inode(struct tmpfs_info *info);
@@ -116,6 +118,23 @@ int tmpfs_setxattr(const struct op_ctx *ctx, struct dentry *dentry, const char *
 		   const void *value, size_t size, int flags);
 ssize_t tmpfs_listxattr(const struct op_ctx *ctx, struct dentry *dentry, char *list, size_t size);
 int tmpfs_removexattr(const struct op_ctx *ctx, struct dentry *dentry, const char *name);
+/* File handles (handle.c) */
+int tmpfs_encode_fh(struct inode *inode, bool only_id, struct vfs_handle *handle);
+int tmpfs_fh_to_inode(const struct op_ctx *ctx, struct superblock *sb,
+		      const struct vfs_handle *handle, struct inode **ret_inode);
+/* ACLs (acl.c) */
+int tmpfs_get_acl(const struct op_ctx *ctx, struct inode *inode, enum acl_type type, bool to_judge,
+		  struct acl **ret_acl);
+int tmpfs_set_acl(const struct op_ctx *ctx, struct dentry *dentry, enum acl_type type,
+		  struct acl *acl);
+/* The mode of the inode was changed: its list follows. */
+int tmpfs_acl_chmod(struct inode *inode);
+/* Takes the lists of a new inode (acl_create()), also on failure. 0 or -ENOSPC. */
+int tmpfs_acl_init(struct inode *inode, struct acl *acls[ACL_TYPES]);
+/* Names of the lists as listxattr(2) has them; their length. */
+#define TMPFS_ACL_NAMES 64 /* room for both */
+size_t tmpfs_acl_list(struct inode *inode, char list[TMPFS_ACL_NAMES]);
+void tmpfs_acl_free(struct inode *inode);
 /* Set-id bits and file capabilities go when the content changes (cf. file_remove_privs()). */
 void tmpfs_remove_privs(const struct op_ctx *ctx, struct inode *inode);
 /* A host that is out of descriptors looks like a full file system. */
