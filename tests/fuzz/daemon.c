@@ -8,11 +8,14 @@
 #include <stddef.h>
 #include <stdio.h>
 #include <stdlib.h>
+#include <sys/ioctl.h>
 #include <sys/statfs.h>
 #include <sys/xattr.h>
 
 #include "sentry/base/iter.h"
 #include "tests/support/daemon.h"
+#include "vfs/ioctl.h"
+#include "vfs/poll.h"
 #include "vfs/readdir.h"
 #include "vfs/xattr.h"
 
@@ -143,11 +146,60 @@ static void serve(struct daemon *d, const uint8_t *msg)
 	free(note);
 }
 
+/* The caller's memory, as ioctl(2) sees it: nothing but this. */
+static uint8_t arena[256];
+
+static int arena_at(uint64_t gva, size_t len, uint8_t **ret_at)
+{
+	uint64_t at = gva - (uintptr_t)arena;
+
+	if (at > sizeof(arena) || len > sizeof(arena) - at)
+		return -EFAULT;
+	*ret_at = arena + at;
+	return 0;
+}
+
+static int arena_in(const struct op_ctx *ctx, void *dst, uint64_t src_gva, size_t len)
+{
+	uint8_t *at;
+	int err = arena_at(src_gva, len, &at);
+
+	if (!err)
+		memcpy(dst, at, len);
+	return err;
+}
+
+static int arena_out(const struct op_ctx *ctx, uint64_t dst_gva, const void *src, size_t len)
+{
+	uint8_t *at;
+	int err = arena_at(dst_gva, len, &at);
+
+	if (!err)
+		memcpy(at, src, len);
+	return err;
+}
+
+static void ask_file(struct daemon *d, struct file *file, unsigned what)
+{
+	static const struct ioctl_mem_ops mem_ops = {arena_in, arena_out};
+	static const unsigned commands[] = {_IO('E', 1), _IOR('E', 2, int), _IOWR('E', 3, char[200]),
+					    0x5421 /* FIONBIO */, 0x80086601 /* FS_IOC_GETFLAGS */};
+	const struct op_ctx *ctx = &d->client.ctx;
+	struct poll_item item = {.file = file, .events = POLLIN | POLLOUT};
+
+	ioctl_set_mem_ops(&mem_ops);
+	if (what % 2)
+		(void)vfs_poll_items(ctx, &item, 1, 0);
+	else
+		(void)vfs_ioctl(ctx, file, commands[what / 2 % 5], (uintptr_t)arena);
+}
+
 static void use_file(struct daemon *d, struct file *file, unsigned what)
 {
 	char *buf = calloc(1, 8192);
 
-	switch (what % 6) {
+	switch (what % 7) {
+	case 6: ask_file(d, file, what / 7); break;
 	case 0: (void)client_pread(d, file, buf, 5000, what * 16); break;
 	case 1: (void)client_pwrite(d, file, buf, 5000, what * 16); break;
 	case 2: (void)client_readdir(d, file, buf, 8192, 4096); break;

@@ -1,7 +1,7 @@
 #!/bin/bash
 # The long fuzz runs: libFuzzer's harnesses (tests/fuzz/*.c, where clang has libFuzzer), and random
 # system calls against a sentry with sanitizers. FUZZ_SECONDS: for each of them. What was found stays
-# in build/fuzz/found, the corpus in build/fuzz/corpus.
+# in build/fuzz/found, the corpus in build/fuzz/corpus; it begins with tests/fuzz/corpus.
 set -u
 cd "$(dirname "$0")/../.." || exit 2
 . tests/lib.sh
@@ -22,10 +22,12 @@ build_harnesses() {
 }
 
 harness() { # NAME
+	local seeds=
 	mkdir -p "build/fuzz/corpus/$1" build/fuzz/found
+	[ -d "tests/fuzz/corpus/$1" ] && seeds=tests/fuzz/corpus/$1
 	succeeds "libFuzzer: $1" timeout -k 5 $((seconds + 60)) "build/fuzz/tests/fuzz_$1" -timeout=15 \
 		-max_len=1000 -max_total_time="$seconds" -artifact_prefix="build/fuzz/found/$1-" \
-		"build/fuzz/corpus/$1"
+		"build/fuzz/corpus/$1" $seeds
 }
 
 if ! have_libfuzzer; then
