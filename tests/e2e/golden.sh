@@ -1,6 +1,6 @@
 #!/bin/bash
-# Golden traces: the requests that one daemon gets for the steps of one client (tests/golden/fuse.c, names.c),
-# recorded from Linux 6.18 in tests/golden/*.txt, are those that it gets in the sandbox. As root with
+# Golden traces: the requests that one daemon gets for the steps of one client (tests/golden/fuse.c,
+# names.c), recorded from Linux 6.18 in tests/golden/*.txt, are those that it gets in the sandbox. As root with
 # a /dev/fuse the recordings are checked against this machine's kernel, too; --record writes them.
 # Not in the text: pid, fh, lock owners (numbers of chance), and INIT.
 set -u

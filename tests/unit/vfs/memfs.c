@@ -6,6 +6,8 @@
 #include <stdlib.h>
 #include <string.h>
 
+#include "sentry/base/err.h"
+
 struct memfs memfs;
 
 struct mem_entry {
@@ -226,7 +228,7 @@ static int mem_atomic_open(const struct op_ctx *ctx, struct inode *dir, struct d
 			   struct file *file, uint32_t mode, bool *ret_created)
 {
 	if (strncmp(dentry->name, "atomic", 6) != 0)
-		return -EOPNOTSUPP;
+		return -ENOTATOMIC;
 	atomic_fetch_add(&memfs.atomic_opens, 1);
 	mem_make(ctx, dir, dentry, mode, 0, NULL);
 	*ret_created = true;
