@@ -243,10 +243,9 @@ static int fuse_flush(const struct op_ctx *ctx, struct file *file)
 	if ((ff->open_flags & FOPEN_NOFLUSH) && !fuse_is_writeback(ff->inode)) /* O04 */
 		return 0;
 	err = fuse_writeback(ctx, ff->inode); /* F58 */
-	if (err == -EINTR)
-		return err;
-	err = fuse_writeback_error(ff);
-	if (err)
+	if (err != -EINTR) /* else killed: the pages follow, and the daemon hears of the close */
+		err = fuse_writeback_error(ff);
+	if (err && err != -EINTR)
 		return err;
 	if (ff->open_flags & FOPEN_NOFLUSH)
 		return 0;

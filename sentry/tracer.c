@@ -249,6 +249,17 @@ static void exit_and_resume_fiber(void *arg)
 	task_put(task);
 }
 
+/*
+ * A signal has ended it: nothing that the closing of its files would wait for holds it up, such as a
+ * daemon that does not answer FLUSH. What is to be sent is sent all the same. It is too late for
+ * another SIGKILL: the host's kernel drops what is sent to a process that exits.
+ */
+static void killed_exit_fiber(void *arg)
+{
+	waiter_interrupt(waiter_self(), WAITER_SIGNAL | WAITER_KILLED);
+	exit_and_resume_fiber(arg);
+}
+
 /* The thread is gone: its number may be used again after we return. */
 static void bury(struct task *task)
 {
@@ -360,10 +371,18 @@ static void on_stop(struct task *task, int signo, bool group_stop)
 
 /* Exit. */
 
+static bool ended_by_signal(pid_t tid)
+{
+	unsigned long status = 0; /* as wait(2) will tell it */
+
+	return ptrace(PTRACE_GETEVENTMSG, tid, 0, &status) == 0 && (status & 0x7f) != 0;
+}
+
 static void on_exit_stop(struct task *task)
 {
 	if (!call_kill(task)) {
-		sched_run(exit_and_resume_fiber, task_get(task));
+		sched_run(ended_by_signal(task->tid) ? killed_exit_fiber : exit_and_resume_fiber,
+			  task_get(task));
 		return;
 	}
 	/* Its call's fiber unwinds and closes the files; the task does not wait for it. */

@@ -52,6 +52,14 @@ kill -INT $client; kill -TERM $client
 @within 2 sh -c "! kill -0 $client" && @ok "client ended by SIGTERM while the daemon is stopped" ||
 	@no "client ended by SIGTERM while the daemon is stopped"
 wait $client 2>/dev/null
+for sig in KILL TERM; do
+	kill -CONT $pid
+	sleep 1000 <m/hello & client=$!
+	@within 5 pgrep -x sleep >/dev/null
+	kill -STOP $pid; kill -$sig $client; wait $client; status=$?
+	@is "client that has a file open, ended by SIG$sig: nobody waits for FLUSH" \
+		"$((128 + $(kill -l $sig)))" echo $status
+done
 timeout -k 1 0.3 cat m/hello >/dev/null 2>&1
 @is "client ended by a timeout while the daemon is stopped" 124 echo $?
 kill -CONT $pid
