@@ -93,6 +93,8 @@ struct fuse_args {
 	 */
 	void (*done)(struct fuse_conn *conn, struct fuse_args *args, ssize_t result);
 	void *owner; /* free for `done` */
+	/* fuse_send_async(): its sender's `done` */
+	void (*then)(struct fuse_conn *conn, struct fuse_args *args, ssize_t result);
 };
 
 #define EDAEMONDIED 520 /* never leaves fusefs: ask the next daemon */
@@ -123,14 +125,18 @@ struct fuse_gate {
 	struct waitq waiters;
 };
 
+/* Numbers of connections without a mount; no anonymous device has them. */
+#define FUSE_ID_CUSE (1u << 20)
+
 struct fuse_conn {
 	struct ref ref;
 	struct fb_mutex lock;		 /* RANK_CONN: guards what names no other lock */
-	uint32_t id;			 /* device number of the mount; constant */
+	uint32_t id; /* device number of the mount, or from FUSE_ID_CUSE on; constant */
 	const struct fuse_conn_ops *ops; /* constant */
 	void *owner;			 /* the superblock; NULL once it is gone */
 	struct list_node registry_node;	 /* in the list of registry.c */
 	uint32_t user_id, group_id;	 /* of the mount: whose fusectl's files are; constant */
+	char device[64];		 /* CUSE: its name once it has one */
 
 	struct fuse_gate initialized;	     /* requests issued before the INIT reply wait here */
 	struct fuse_queue pending;	     /* not yet read by the daemon */

@@ -528,7 +528,8 @@ static void dev_show_fdinfo(struct file *file, struct strbuf *out)
 	struct fuse_conn *conn = dev_conn(file->private);
 
 	if (conn)
-		strbuf_printf(out, "fuse_connection:\t%u\n", conn->id); /* D05 */
+		strbuf_printf(out, "fuse_connection:\t%u\n",
+			      conn->id < FUSE_ID_CUSE ? conn->id : 0); /* D05 */
 }
 
 int devfuse_init(void)

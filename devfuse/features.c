@@ -38,14 +38,15 @@ static const struct {
 	  "Dirty data is sent at fsync, close, umount, every 5 s, and when one file has 16 MiB of it; "
 	  "lseek(SEEK_DATA and SEEK_HOLE), SETATTR and an open with O_TRUNC send it first." },
 	{ "mmap",
-	  "The range is read from the daemon at mmap(2), not at the first touch; of 8 MiB and more "
-	  "only what LSEEK calls data. What a shared mapping has changed goes to the daemon at msync, "
+	  "The range is read from the daemon at mmap(2), of 8 MiB and more only what LSEEK calls data. "
+	  "A mapping of 32 MiB and more that is not executable and begins at the file's beginning is "
+	  "filled as it is touched, in order: a touch has what lies before it read as well. Not with a "
+	  "writeback cache. The host's kernel cannot touch such a page before the guest has: EFAULT "
+	  "from a native call (futex). A guest that blocks or ignores SIGBUS finds it unblocked and "
+	  "default after a touch. What a shared mapping has changed goes to the daemon at msync, "
 	  "fsync, close, every 5 s, and within 0.2 s after the last munmap; not at munmap itself. "
 	  "While a file is mapped from a descriptor open for writing, invalidations of its pages wait "
-	  "for the end of the mapping. A read-only mapping does not hold RELEASE back." },
-	{ "READ", "Readahead is part of the reader's own request; none is sent ahead in the background." },
-	{ "passthrough", "An open that is to be cached does not wait for direct writes under way "
-			 "(FOPEN_PARALLEL_DIRECT_WRITES); they drop what it has cached." },
+	  "for the end of the mapping. A small read-only mapping does not hold RELEASE back." },
 	{ "messages of the daemon's",
 	  "Before INIT is answered and after an abort they are EINVAL, as in later kernels; 6.18 takes "
 	  "those that name no node. So is a STORE that ends beyond 2^63." },
@@ -75,7 +76,9 @@ static const struct {
 	{ "id mapping", "ALLOW_IDMAP is not offered: there are no id-mapped mounts." },
 	{ "security context", "There is no security module: the extension is sent without a label." },
 	{ "other kinds of mounts",
-	  "No fuseblk, no virtiofs (and so no DAX, SUBMOUNTS or MAP_ALIGNMENT)." },
+	  "There are no block devices: a mount of type fuseblk is refused as "
+	  "Linux does for a source that is none. No virtiofs (and so no DAX, SUBMOUNTS or "
+	  "MAP_ALIGNMENT)." },
 	{ "module parameters", "inval_wq does not exist: what it switches does not." },
 };
 

@@ -1,6 +1,6 @@
 /*
- * All connections of the sandbox that belong to a mount, for whoever shows or ends them:
- * fusectl and `fusebox ps --fuse`.
+ * All connections of the sandbox, for whoever shows or ends them: fusectl (but for those of CUSE,
+ * which have sysfs) and `fusebox ps --fuse`.
  */
 #ifndef FB_DEVFUSE_REGISTRY_H
 #define FB_DEVFUSE_REGISTRY_H
@@ -9,7 +9,7 @@
 
 struct fuse_conn;
 
-/* Enters it, until the superblock goes; does not count as a reference. */
+/* Enters it, until the superblock or the CUSE daemon goes; does not count as a reference. */
 void fuse_registry_add(struct fuse_conn *conn);
 void fuse_registry_remove(struct fuse_conn *conn); /* also legal when not entered */
 /* With a reference, or NULL. */

@@ -33,6 +33,7 @@ struct shown_queue {
 
 struct snapshot {
 	uint32_t id, user_id, group_id;
+	char device[64];
 	bool connected, initialized, refused, vacant, awaits_ring;
 	unsigned nr_devs, nr_reading, num_background, max_background;
 	size_t nr_waiting, nr_forgets, nr_interrupts;
@@ -107,6 +108,7 @@ static void copy_conn(struct snapshot *snap, struct fuse_conn *conn)
 	struct fuse_ring *ring = conn->ring;
 	struct fuse_dev *dev;
 
+	memcpy(snap->device, conn->device, sizeof(snap->device));
 	snap->connected = conn->connected;
 	snap->awaits_ring = fuse_ring_awaited(conn);
 	snap->initialized = conn->initialized.open;
@@ -238,10 +240,21 @@ static void put_request(struct strbuf *out, const struct snapshot *snap,
 	strbuf_putc(out, '\n');
 }
 
+static void put_owner(struct strbuf *out, const struct snapshot *snap)
+{
+	strbuf_printf(out, "connection %u, ", snap->id);
+	if (snap->id < FUSE_ID_CUSE) {
+		strbuf_printf(out, "mounted for user %u group %u", snap->user_id, snap->group_id);
+	} else {
+		strbuf_puts(out, "CUSE device ");
+		strbuf_puts_escaped(out, snap->device[0] ? snap->device : "without a name yet");
+	}
+}
+
 static void put_conn(struct strbuf *out, const struct snapshot *snap)
 {
-	strbuf_printf(out, "connection %u, mounted for user %u group %u: %s\n", snap->id,
-		      snap->user_id, snap->group_id,
+	put_owner(out, snap);
+	strbuf_printf(out, ": %s\n",
 		      !snap->connected	   ? "dead"
 		      : snap->refused	   ? "INIT was refused"
 		      : snap->vacant	   ? "kept, waits for another daemon"

@@ -13,6 +13,13 @@
 #include "vfs/dentry.h"
 #include "vfs/perm.h"
 
+/* F124. Not of the root: Linux sets it up before it knows of POSIX_ACL. */
+static bool cacheable(const struct inode *inode)
+{
+	return fuse_conn_has(fuse_conn_of(inode), FUSE_POSIX_ACL) &&
+	       fuse_nodeid(inode) != FUSE_ROOT_ID;
+}
+
 static bool enforced(const struct inode *inode)
 {
 	return fuse_conn_has(fuse_conn_of(inode), FUSE_POSIX_ACL);
@@ -80,12 +87,12 @@ static void remember(struct inode *inode, enum acl_type type, struct acl *acl, u
 int fuse_get_acl(const struct op_ctx *ctx, struct inode *inode, enum acl_type type, bool to_judge,
 		 struct acl **ret_acl)
 {
-	bool cached = enforced(inode);
+	bool cached = cacheable(inode);
 	unsigned changes = 0;
 	int err;
 
 	*ret_acl = NULL;
-	if (to_judge && !cached)
+	if (to_judge && !enforced(inode))
 		return 0; /* the daemon judges */
 	if (cached && recall(inode, type, ret_acl, &changes))
 		return 0;

@@ -40,6 +40,16 @@ void fuse_cache_set_budget(uint64_t bytes)
 	fb_mutex_unlock(&budget.lock);
 }
 
+uint64_t fuse_cache_pages(void)
+{
+	uint64_t pages;
+
+	fb_mutex_lock(&budget.lock);
+	pages = budget.pages;
+	fb_mutex_unlock(&budget.lock);
+	return pages;
+}
+
 void fuse_cache_init(struct fuse_cache *cache)
 {
 	memset(cache, 0, sizeof(*cache));
@@ -65,7 +75,7 @@ static void budget_charge(struct fuse_cache *cache)
 	budget.pages += (uint64_t)(pages - cache->charged);
 	cache->charged = pages;
 	list_del(&cache->lru_node);
-	if (cache->nr_valid > 0 && cache->nr_dirty == 0 && !cache->mapped)
+	if (cache->nr_valid > 0 && cache->nr_dirty == 0 && cache->probe < 0)
 		list_add_tail(&budget.lru, &cache->lru_node);
 	fb_mutex_unlock(&budget.lock);
 }
@@ -210,6 +220,20 @@ static int64_t page_after(int64_t end)
 	return end / PAGE + (end % PAGE != 0);
 }
 
+/* Storing the page would make those before it appear in mappings, as zeros. */
+static bool beyond_frontier(struct fuse_cache *cache, int64_t page)
+{
+	return cache->lazy && page > page_after(pagecache_size(&cache->data));
+}
+
+/* With `lazy`: mappings may use what is before the page. */
+static int move_frontier(struct fuse_cache *cache, int64_t page)
+{
+	if (!cache->lazy || pagecache_size(&cache->data) >= page * PAGE)
+		return 0;
+	return pagecache_truncate(&cache->data, page * PAGE);
+}
+
 /* --- budget ------------------------------------------------------------------------------- */
 
 static void drop_pages(struct fuse_cache *cache)
@@ -236,6 +260,20 @@ static struct fuse_cache *pick_victim(void)
 	return victim;
 }
 
+static bool lease_granted(int probe, int lease);
+
+/* Was handed to mappings that nobody watches: perhaps they are gone. */
+static bool still_mapped(struct fuse_cache *cache)
+{
+	int probe;
+
+	if (cache->probe >= 0 || pagecache_hostfd(&cache->data, false, &probe))
+		return true;
+	cache->mapped = !lease_granted(probe, F_WRLCK);
+	(void)close(probe);
+	return cache->mapped;
+}
+
 /* Over the budget: the coldest caches are emptied. No lock held. */
 static void shrink(void)
 {
@@ -243,7 +281,7 @@ static void shrink(void)
 
 	while ((victim = pick_victim())) {
 		fb_mutex_lock(&victim->lock);
-		if (!victim->mapped && victim->nr_dirty == 0)
+		if (victim->nr_dirty == 0 && !(victim->mapped && still_mapped(victim)))
 			drop_pages(victim);
 		fb_mutex_unlock(&victim->lock);
 		fb_mutex_lock(&budget.lock);
@@ -368,7 +406,8 @@ static bool store_fill(struct fuse_cache *cache, const struct fuse_fill *fill, c
 	int64_t pos = fill->first * PAGE, end = fill->end * PAGE;
 	struct io_iter from;
 
-	if (fill->worthless || !reserve_pages(cache, fill->end))
+	if (fill->worthless || beyond_frontier(cache, fill->first) ||
+	    !reserve_pages(cache, fill->end))
 		return false;
 	/* Old bytes of invalid pages must not show behind a short answer. */
 	if (pos + (int64_t)len < end && pagecache_size(&cache->data) > pos + (int64_t)len &&
@@ -380,6 +419,8 @@ static bool store_fill(struct fuse_cache *cache, const struct fuse_fill *fill, c
 		if (pagecache_write(&cache->data, &from, pos) != (ssize_t)len)
 			return false;
 	}
+	if (move_frontier(cache, fill->end))
+		return false;
 	set_valid(cache, fill->first, fill->end, true);
 	if (cache->tracked)
 		sum_pages(cache, fill->first, fill->end);
@@ -456,7 +497,7 @@ static void write_page(struct fuse_cache *cache, const char *data, size_t len, i
 	bool covered = pos == start && (len == PAGE || end >= file_size);
 	struct io_iter from;
 
-	if (!page_valid(cache, page) && !covered)
+	if ((!page_valid(cache, page) && !covered) || beyond_frontier(cache, page))
 		return;
 	if (!reserve_pages(cache, page + 1))
 		return;
@@ -481,6 +522,8 @@ static void write_pages(struct fuse_cache *cache, const char *data, size_t len, 
 	struct io_iter from;
 	bool ok;
 
+	if (beyond_frontier(cache, first))
+		return;
 	iter_init_mem(&from, (char *)(uintptr_t)data, len);
 	ok = reserve_pages(cache, end) &&
 	     pagecache_write(&cache->data, &from, pos) == (ssize_t)len;
@@ -579,7 +622,7 @@ int fuse_cache_hostfd(struct fuse_cache *cache, int64_t file_size, bool write, i
 
 	fb_mutex_lock(&cache->lock);
 	cache->mapped = true;
-	if (pagecache_size(&cache->data) < file_size)
+	if (!cache->lazy && pagecache_size(&cache->data) < file_size)
 		err = pagecache_truncate(&cache->data, file_size);
 	/* Under the lock: fuse_cache_in_use() must not hold a lease while it is opened. */
 	if (!err && write && cache->tracked)
@@ -591,18 +634,48 @@ int fuse_cache_hostfd(struct fuse_cache *cache, int64_t file_size, bool write, i
 	return err;
 }
 
+bool fuse_cache_begin_lazy(struct fuse_cache *cache)
+{
+	int64_t frontier = 0;
+
+	fb_mutex_lock(&cache->lock);
+	if (!cache->lazy && !(cache->mapped && still_mapped(cache)) && cache->nr_dirty == 0) {
+		while (page_valid(cache, frontier))
+			frontier++;
+		ruin_fills(cache, frontier, INT64_MAX / PAGE);
+		set_valid(cache, frontier, INT64_MAX / PAGE, false);
+		cache->lazy = !pagecache_truncate(&cache->data, frontier * PAGE);
+		cache->mapped |= cache->lazy;
+	}
+	fb_mutex_unlock(&cache->lock);
+	return cache->lazy;
+}
+
+bool fuse_cache_lazy(struct fuse_cache *cache)
+{
+	return __atomic_load_n(&cache->lazy, __ATOMIC_RELAXED);
+}
+
+int64_t fuse_cache_frontier(struct fuse_cache *cache)
+{
+	return pagecache_size(&cache->data);
+}
+
 void fuse_cache_end_hole(struct fuse_cache *cache, struct fuse_fill *fill)
 {
 	int64_t pos = fill->first * PAGE, end = fill->end * PAGE, data;
 	int err = 0;
 
 	fb_mutex_lock(&cache->lock);
-	if (!fill->worthless && reserve_pages(cache, fill->end)) {
+	if (!fill->worthless && !beyond_frontier(cache, fill->first) &&
+	    reserve_pages(cache, fill->end)) {
 		data = pagecache_seek(&cache->data, pos, SEEK_DATA);
 		if (data >= 0 && data < end)
 			err = pagecache_fallocate(&cache->data,
 						  FALLOC_FL_PUNCH_HOLE | FALLOC_FL_KEEP_SIZE, pos,
 						  end - pos);
+		if (!err)
+			err = move_frontier(cache, fill->end);
 		if (!err) {
 			cache->sparse = true;
 			page_sums_clear(&cache->sums, fill->first, fill->end);
@@ -617,17 +690,38 @@ void fuse_cache_end_hole(struct fuse_cache *cache, struct fuse_fill *fill)
 /* --- tracking ----------------------------------------------------------------------------- */
 
 /*
- * A write lease is granted only on a file that nobody else has open for writing (generic_setlease(),
- * check_conflicting_open()); a mapping keeps its open file. The cache's own memfd does not count, a
- * pseudo file being created without write access. cache->lock held: while there is a lease, an
- * open would wait for it.
+ * The host grants a read lease on a file that nobody has open for writing, and a write lease on one
+ * that nobody else has open at all (check_conflicting_open() in fs/locks.c); a mapping keeps its
+ * open file. The cache's own memfd does not count, a pseudo file being created without access.
+ * cache->lock held: while there is a lease, an open would wait for it.
  */
-static bool alone_locked(const struct fuse_cache *cache)
+static bool lease_granted(int probe, int lease)
 {
-	if (HOST(fcntl(cache->probe, F_SETLEASE, F_WRLCK)) < 0)
+	if (HOST(fcntl(probe, F_SETLEASE, lease)) < 0)
 		return false;
-	(void)HOST(fcntl(cache->probe, F_SETLEASE, F_UNLCK));
+	(void)HOST(fcntl(probe, F_SETLEASE, F_UNLCK));
 	return true;
+}
+
+static int watch_locked(struct fuse_cache *cache)
+{
+	int err = cache->probe < 0 ? pagecache_hostfd(&cache->data, false, &cache->probe) : 0;
+
+	if (!err) {
+		cache->mapped = true;
+		budget_charge(cache);
+	}
+	return err;
+}
+
+int fuse_cache_watch(struct fuse_cache *cache)
+{
+	int err;
+
+	fb_mutex_lock(&cache->lock);
+	err = watch_locked(cache);
+	fb_mutex_unlock(&cache->lock);
+	return err;
 }
 
 int fuse_cache_track(struct fuse_cache *cache)
@@ -637,19 +731,14 @@ int fuse_cache_track(struct fuse_cache *cache)
 	fb_mutex_lock(&cache->lock);
 	if (cache->tracked)
 		goto out;
-	err = pagecache_hostfd_counted(&cache->data, &cache->probe);
+	err = watch_locked(cache);
+	if (!err && !lease_granted(cache->probe, F_RDLCK))
+		err = -EACCES; /* no telling here */
 	if (err)
 		goto out;
-	if (!alone_locked(cache)) {
-		(void)close(cache->probe);
-		cache->probe = -1;
-		err = -EACCES;
-		goto out;
-	}
-	cache->tracked = cache->mapped = true;
+	cache->tracked = true;
 	cache->drop_due = false;
 	sum_pages(cache, 0, cache->valid_words * 64);
-	budget_charge(cache);
 out:
 	fb_mutex_unlock(&cache->lock);
 	return err;
@@ -674,18 +763,20 @@ bool fuse_cache_in_use(struct fuse_cache *cache)
 	bool in_use;
 
 	fb_mutex_lock(&cache->lock);
-	in_use = cache->tracked && !alone_locked(cache);
+	in_use = cache->probe >= 0 && !lease_granted(cache->probe, cache->lazy ? F_WRLCK : F_RDLCK);
 	fb_mutex_unlock(&cache->lock);
 	return in_use;
 }
 
-void fuse_cache_untrack(struct fuse_cache *cache)
+void fuse_cache_unwatch(struct fuse_cache *cache)
 {
 	fb_mutex_lock(&cache->lock);
-	cache->tracked = false;
+	cache->tracked = cache->lazy = false;
 	page_sums_free(&cache->sums);
-	(void)close(cache->probe);
+	if (cache->probe >= 0)
+		(void)close(cache->probe);
 	cache->probe = -1;
+	budget_charge(cache);
 	if (cache->drop_due)
 		drop_clean(cache, 0, INT64_MAX);
 	cache->drop_due = false;
@@ -817,7 +908,7 @@ void fuse_cache_grow(struct fuse_cache *cache, int64_t old_size, int64_t size)
 	if (size <= old_size || !fuse_cache_tracked(cache))
 		return;
 	fb_mutex_lock(&cache->lock);
-	if (cache->tracked && reserve_pages(cache, end) &&
+	if (cache->tracked && !beyond_frontier(cache, first) && reserve_pages(cache, end) &&
 	    (pagecache_size(&cache->data) >= size || !pagecache_truncate(&cache->data, size))) {
 		ruin_fills(cache, first, end);
 		page_sums_clear(&cache->sums, first, end);

@@ -11,7 +11,8 @@
  * daemon has of each valid page, and so finds the pages that a mapping has changed. Such a page is
  * newer than the daemon's; no invalidation drops it, it waits until the last mapping is gone.
  *
- * All caches of the sandbox share one budget; over it, the least recently used ones are emptied.
+ * All caches of the sandbox share one budget; over it, the least recently used ones that nobody has
+ * mapped are emptied.
  */
 #ifndef FB_FUSEFS_CACHE_H
 #define FB_FUSEFS_CACHE_H
@@ -46,8 +47,9 @@ struct fuse_cache {
 	bool sparse;	  /* has pages that are holes of the daemon's file, and of ours */
 	bool mapped;	  /* handed to a mapping: not reclaimed */
 	bool tracked;	  /* perhaps mapped for writing */
+	bool lazy;	  /* mapped, and complete only up to the end of `data` */
 	bool drop_due;	  /* was to be invalidated while tracked */
-	int probe;	  /* while tracked: a host descriptor that tells who else has it open */
+	int probe;	  /* while watched: a host descriptor that tells who else has it open */
 	struct page_sums sums; /* while tracked: what the daemon has; valid pages only */
 	struct list_node fills;
 	struct waitq fill_done;
@@ -107,15 +109,26 @@ int fuse_cache_hostfd(struct fuse_cache *cache, int64_t file_size, bool write, i
 /* As fuse_cache_end_fill(), for pages that the daemon says to be a hole: no memory is used. */
 void fuse_cache_end_hole(struct fuse_cache *cache, struct fuse_fill *fill);
 
-/* Begins to track; 0 also when it does already. -EACCES: the host cannot tell us who maps it. */
+/*
+ * Lazy: a mapping gets a host file that ends at the frontier, up to which the cache has been
+ * filled; whoever touches a page behind it has it moved on. Nothing is stored beyond meanwhile.
+ * Begins that; false when the cache is mapped already with all of its pages. The caller watches.
+ */
+bool fuse_cache_begin_lazy(struct fuse_cache *cache);
+bool fuse_cache_lazy(struct fuse_cache *cache);
+int64_t fuse_cache_frontier(struct fuse_cache *cache); /* bytes; a multiple of the page size */
+
+/* Begins to watch who has it mapped, for fuse_cache_in_use(). 0 or -errno. */
+int fuse_cache_watch(struct fuse_cache *cache);
+/* Watches and tracks; 0 also when it does already. -EACCES: the host cannot tell us who maps it. */
 int fuse_cache_track(struct fuse_cache *cache);
 bool fuse_cache_tracked(struct fuse_cache *cache);
-/* Which host file carries the pages; of a tracked cache. */
+/* Which host file carries the pages; of a watched cache. */
 void fuse_cache_host_id(struct fuse_cache *cache, uint64_t *ret_dev, uint64_t *ret_ino);
-/* Does anybody have a descriptor for writing, or a mapping of one? */
+/* Does anybody have a descriptor for writing, or a mapping of one? With `lazy`, any at all? */
 bool fuse_cache_in_use(struct fuse_cache *cache);
 /* Ends it: nobody has it mapped, and what was changed has been taken. */
-void fuse_cache_untrack(struct fuse_cache *cache);
+void fuse_cache_unwatch(struct fuse_cache *cache);
 /*
  * The next bytes from *pos on that are dirty or that a mapping has changed, below file_size: at
  * most `room` bytes (a multiple of the page size) into buf, belonging at *ret_at. They count as the daemon's from now
@@ -146,5 +159,6 @@ void fuse_cache_forget(struct fuse_cache *cache, int64_t pos, int64_t end);
 
 /* Bytes all caches may hold; for tests and the command line. */
 void fuse_cache_set_budget(uint64_t bytes);
+uint64_t fuse_cache_pages(void); /* that they hold now */
 
 #endif

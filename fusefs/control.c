@@ -204,7 +204,7 @@ static int find_conn(const struct op_ctx *ctx, const struct pseudo_key *dir, con
 
 	(void)ctx;
 	(void)dir;
-	if (pseudo_parse_number(name, &number))
+	if (pseudo_parse_number(name, &number) || number >= (int)FUSE_ID_CUSE)
 		return -ENOENT;
 	conn = fuse_registry_get((uint32_t)number);
 	if (!conn)
@@ -221,6 +221,10 @@ static int next_conn(const struct op_ctx *ctx, const struct pseudo_key *dir, int
 
 	(void)ctx;
 	(void)dir;
+	if (conn && conn->id >= FUSE_ID_CUSE) { /* as in Linux, not here */
+		fuse_conn_put(conn);
+		conn = NULL;
+	}
 	if (!conn)
 		return -ENOENT;
 	*number = (int)conn->id;

@@ -6,12 +6,14 @@
 #include "fusefs/cuse.h"
 
 #include <ctype.h>
+#include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 #include <sys/random.h>
 #include <sys/sysmacros.h>
 
 #include "devfuse/dev.h"
+#include "devfuse/registry.h"
 #include "fusefs/cuse_type.h"
 #include "sentry/base/err.h"
 #include "sentry/base/iter.h"
@@ -239,6 +241,9 @@ static int add_device(struct cuse *cuse, struct cuse_init *init, size_t info_len
 		chrdev_unregister(cuse->rdev);
 		return err;
 	}
+	fb_mutex_lock(&cuse->conn->lock);
+	snprintf(cuse->conn->device, sizeof(cuse->conn->device), "%s", cuse->name);
+	fb_mutex_unlock(&cuse->conn->lock);
 	/* A node of that name may be there: the device lives without one (cf. devtmpfs). */
 	(void)devfs_node_add(cuse->name, 0600, cuse->rdev);
 	return 0;
@@ -350,11 +355,12 @@ static struct file_ops channel_ops; /* fuse_channel_ops with our release; consta
 
 static struct cuse *cuse_new(void)
 {
+	static atomic_uint last_conn = FUSE_ID_CUSE;
 	struct cuse *cuse = calloc(1, sizeof(*cuse));
 
 	if (!cuse)
 		return NULL;
-	cuse->conn = fuse_conn_new(0, &cuse_conn_ops, cuse);
+	cuse->conn = fuse_conn_new(FUSE_ID_CUSE | ++last_conn, &cuse_conn_ops, cuse);
 	if (!cuse->conn) {
 		free(cuse);
 		return NULL;
@@ -385,6 +391,7 @@ static int channel_open(const struct op_ctx *ctx, struct inode *inode, struct fi
 		return err;
 	}
 	file->op = &channel_ops;
+	fuse_registry_add(cuse->conn);
 	err = send_init(cuse->conn);
 	if (err)
 		channel_ops.release(ctx, file);
@@ -399,6 +406,7 @@ static void channel_release(const struct op_ctx *ctx, struct file *file)
 	struct cuse *cuse = conn->owner;
 
 	remove_device(cuse);
+	fuse_registry_remove(conn);
 	fuse_channel_ops.release(ctx, file);
 	fuse_conn_put(conn);
 	cuse_put(cuse);

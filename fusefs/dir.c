@@ -142,11 +142,9 @@ static void dir_unlock(struct inode *dir, bool locked)
 }
 
 /* The inode of an entry reply, or NULL for a negative one. Checks of section 9, LOOKUP. */
-static int inode_of_entry(struct inode *dir, struct fuse_entry_out *out, unsigned incarnation,
-			  uint64_t version, uint64_t evicted, struct inode **ret_inode)
+int fuse_inode_of_entry(struct superblock *sb, struct fuse_entry_out *out, unsigned incarnation,
+			uint64_t version, uint64_t evicted, struct inode **ret_inode)
 {
-	int err;
-
 	*ret_inode = NULL;
 	if (out->nodeid == 0)
 		return 0;
@@ -154,14 +152,8 @@ static int inode_of_entry(struct inode *dir, struct fuse_entry_out *out, unsigne
 		return -EIO;
 	if (out->nodeid == FUSE_ROOT_ID)
 		out->generation = 0;
-	err = fuse_iget(dir->sb, out->nodeid, out->generation, incarnation, &out->attr,
-			attr_expiry(out), version, evicted, ret_inode);
-	if (!err && out->nodeid == FUSE_ROOT_ID) {
-		inode_put(*ret_inode);
-		*ret_inode = NULL;
-		return -EIO;
-	}
-	return err;
+	return fuse_iget(sb, out->nodeid, out->generation, incarnation, &out->attr,
+			 attr_expiry(out), version, evicted, ret_inode);
 }
 
 static int do_lookup(const struct op_ctx *ctx, struct inode *dir, struct dentry *dentry,
@@ -180,9 +172,13 @@ static int do_lookup(const struct op_ctx *ctx, struct inode *dir, struct dentry 
 		return err;
 	if (!err) {
 		expiry = entry_expiry(&out);
-		err = inode_of_entry(dir, &out, incarnation, version, evicted, &inode);
+		err = fuse_inode_of_entry(dir->sb, &out, incarnation, version, evicted, &inode);
 		if (err)
 			return err;
+		if (inode && out.nodeid == FUSE_ROOT_ID) {
+			inode_put(inode);
+			return -EIO;
+		}
 	}
 	fuse_entry_set(dentry, expiry, epoch); /* F03: ENOENT is not remembered */
 	if (inode)
@@ -648,9 +644,12 @@ static int fuse_get_link(const struct op_ctx *ctx, struct dentry *dentry, struct
 	.getxattr = fuse_getxattr, .setxattr = fuse_setxattr, .listxattr = fuse_listxattr,         \
 	.removexattr = fuse_removexattr
 
-#define ACL_METHODS .get_acl = fuse_get_acl, .set_acl = fuse_set_acl
+/* Not of symlinks. */
+#define DATA_METHODS                                                                                \
+	.get_acl = fuse_get_acl, .set_acl = fuse_set_acl, .fileattr_get = fuse_fileattr_get,       \
+	.fileattr_set = fuse_fileattr_set
 
-const struct inode_ops fuse_file_inode_ops = {COMMON_METHODS, ACL_METHODS};
+const struct inode_ops fuse_file_inode_ops = {COMMON_METHODS, DATA_METHODS};
 
 const struct inode_ops fuse_symlink_inode_ops = {
 	COMMON_METHODS,
@@ -662,7 +661,7 @@ const struct dentry_ops fuse_dentry_ops = {
 };
 
 const struct inode_ops fuse_dir_inode_ops = {
-	ACL_METHODS,
+	DATA_METHODS,
 	COMMON_METHODS,		 .lookup = fuse_lookup, .atomic_open = fuse_atomic_open,
 	.create = fuse_create,	 .mkdir = fuse_mkdir,	.mknod = fuse_mknod,
 	.symlink = fuse_symlink, .link = fuse_link,	.unlink = fuse_unlink,

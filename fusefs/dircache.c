@@ -59,7 +59,7 @@ void fuse_dircache_reset(struct fuse_dircache *cache)
 static bool same_stamp(const struct fuse_dirstamp *a, const struct fuse_dirstamp *b)
 {
 	return a->mtime.tv_sec == b->mtime.tv_sec && a->mtime.tv_nsec == b->mtime.tv_nsec &&
-	       a->changes == b->changes && a->epoch == b->epoch;
+	       a->changes == b->changes;
 }
 
 /* The list to read from, with a reference, or NULL. `stream` is put where it is of use. */

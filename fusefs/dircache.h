@@ -25,7 +25,6 @@ struct fuse_dirent;
 struct fuse_dirstamp {
 	struct timespec mtime;
 	uint64_t changes; /* through us */
-	uint64_t epoch;	  /* F08 */
 };
 
 struct fuse_dircache {

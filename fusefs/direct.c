@@ -69,9 +69,15 @@ static struct fragment *group_add(struct group *group, size_t len)
 	memset(frag, 0, sizeof(*frag));
 	frag->group = group;
 	frag->len = len;
-	frag->result = -EDAEMONDIED;
 	group->fragments[group->count++] = frag;
 	return frag;
+}
+
+static void fragment_set(struct fragment *frag, ssize_t result)
+{
+	if (result >= 0 && frag->write)
+		result = frag->out.size;
+	frag->result = result > (ssize_t)frag->len ? -EIO : result;
 }
 
 static void fragment_done(struct fuse_conn *conn, struct fuse_args *args, ssize_t result)
@@ -80,38 +86,24 @@ static void fragment_done(struct fuse_conn *conn, struct fuse_args *args, ssize_
 	struct group *group = frag->group;
 
 	(void)conn;
-	if (result >= 0 && frag->write)
-		result = frag->out.size;
-	if (result > (ssize_t)frag->len)
-		result = -EIO;
 	fb_mutex_lock(&group->lock);
-	frag->result = result;
+	fragment_set(frag, result);
 	group->left--;
 	waitq_wake(&group->done, 0);
 	fb_mutex_unlock(&group->lock);
 	group_put(group);
 }
 
-/* Those that no daemon has answered: all at first, and what a daemon left that died. */
-static unsigned count_unanswered(const struct group *group)
-{
-	unsigned n = 0;
-
-	for (unsigned i = 0; i < group->count; i++)
-		n += group->fragments[i]->result == -EDAEMONDIED;
-	return n;
-}
-
-static void send_unanswered(const struct op_ctx *ctx, struct group *group)
+/* Sends them and waits for all: 0, or -EINTR when the caller was killed. */
+static int group_run(const struct op_ctx *ctx, struct group *group)
 {
 	struct inode *inode = group->ff->inode;
 	int err = 0;
 
+	group->left = group->count;
 	for (unsigned i = 0; i < group->count; i++) {
 		struct fragment *frag = group->fragments[i];
 
-		if (frag->result != -EDAEMONDIED)
-			continue;
 		frag->args.done = fragment_done;
 		frag->args.owner = frag;
 		ref_get(&group->ref);
@@ -119,21 +111,11 @@ static void send_unanswered(const struct op_ctx *ctx, struct group *group)
 		if (err < 0)
 			fragment_done(fuse_conn_of(inode), &frag->args, err);
 	}
-}
-
-/* Sends them and waits for all: 0, or -EINTR when the caller was killed. */
-static int group_run(const struct op_ctx *ctx, struct group *group)
-{
-	int err = 0;
-
-	while (!err && (group->left = count_unanswered(group)) > 0) {
-		send_unanswered(ctx, group);
-		fb_mutex_lock(&group->lock);
-		while (!err && group->left > 0)
-			err = waitq_wait(&group->done, 0, &group->lock, WAIT_KILLABLE,
-					 WAIT_FOREVER);
-		fb_mutex_unlock(&group->lock);
-	}
+	err = 0;
+	fb_mutex_lock(&group->lock);
+	while (!err && group->left > 0)
+		err = waitq_wait(&group->done, 0, &group->lock, WAIT_KILLABLE, WAIT_FOREVER);
+	fb_mutex_unlock(&group->lock);
 	return err ? -EINTR : 0;
 }
 

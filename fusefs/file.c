@@ -116,14 +116,13 @@ uint32_t fuse_open_flags(const struct fuse_super *fs, const struct file *file)
 	return flags | FUSE_O_LARGEFILE;
 }
 
-static int send_open(const struct op_ctx *ctx, struct file *file, struct fuse_file *ff)
+int fuse_send_open(const struct op_ctx *ctx, uint32_t flags, struct fuse_file *ff)
 {
-	struct fuse_open_in in = {0};
+	struct fuse_open_in in = {.flags = flags};
 	struct fuse_open_out out = {0};
 	struct fuse_args args;
 	ssize_t err;
 
-	in.flags = fuse_open_flags(fuse_of(ff->inode), file);
 	fuse_args_init(&args, ff->is_dir ? FUSE_OPENDIR : FUSE_OPEN, ff->inode);
 	args.open_flags = in.flags;
 	if (!ff->is_dir)
@@ -195,7 +194,7 @@ int fuse_file_open(const struct op_ctx *ctx, struct inode *inode, struct file *f
 			      ? fuse_writeback(ctx, inode)
 			      : 0;
 		if (err != -EINTR)
-			err = send_open(ctx, file, ff);
+			err = fuse_send_open(ctx, fuse_open_flags(fuse_of(inode), file), ff);
 		if (err) {
 			fuse_file_put(ff);
 			return err;

@@ -191,9 +191,8 @@ void fuse_args_pin_file(struct fuse_args *args, struct fuse_file *ff, uint64_t *
 /* fuse_conn_call(), for as many daemons as it takes; args pin what they are about. */
 ssize_t fuse_send(const struct op_ctx *ctx, const struct inode *inode, struct fuse_args *args);
 /*
- * The same with an answer in args->done(), as fuse_conn_send(). A kept connection whose daemon dies
- * before it has answered gives done() -EDAEMONDIED: then it is the sender who sends it again. 0, or
- * -errno: done() is not called.
+ * fuse_conn_send(), for as many daemons as it takes; later ones get it in nobody's name. What args
+ * pins must live until args->done has run. May sleep for the daemon.
  */
 int fuse_send_async(const struct op_ctx *ctx, const struct inode *inode, struct fuse_args *args);
 /*
@@ -282,12 +281,18 @@ void fuse_dir_changed(struct inode *dir);
 /* The target of a symlink is read again. */
 void fuse_forget_link(struct inode *inode);
 
+/* The answer of a LOOKUP, checked: *ret_inode NULL for a negative one. */
+int fuse_inode_of_entry(struct superblock *sb, struct fuse_entry_out *out, unsigned incarnation,
+			uint64_t version, uint64_t evicted, struct inode **ret_inode);
+
 /* --- file.c ------------------------------------------------------------------------------- */
 
 extern const struct file_ops fuse_file_file_ops;
 struct fuse_file *fuse_file_new(struct inode *inode, bool is_dir);
 void fuse_file_put(struct fuse_file *ff); /* drops without RELEASE */
-/* OPEN or OPENDIR. */
+/* OPEN or OPENDIR with these flags; what the daemon says goes into ff. */
+int fuse_send_open(const struct op_ctx *ctx, uint32_t flags, struct fuse_file *ff);
+/* open(2) */
 int fuse_file_open(const struct op_ctx *ctx, struct inode *inode, struct file *file);
 /* Applies what the daemon said about the open file to it and to the cache. */
 void fuse_finish_open(struct file *file, struct fuse_file *ff);
@@ -317,6 +322,8 @@ int fuse_mmap(const struct op_ctx *ctx, struct file *file, const struct mmap_req
 	      int *ret_hostfd);
 /* Makes [pos, end) of the cache valid, up to the end of the file. 0 or -errno. */
 int fuse_fill_range(const struct op_ctx *ctx, struct file *file, int64_t pos, int64_t end);
+/* Moves the frontier of a lazily filled cache behind `offset`, and some more. 0 or -errno. */
+int fuse_fill_lazily(const struct op_ctx *ctx, struct file *file, int64_t offset);
 /* One READ into buf; the bytes that came, or -errno. */
 ssize_t fuse_read_request(const struct op_ctx *ctx, struct file *file, void *buf, size_t len,
 			  int64_t pos, bool with_owner);
@@ -374,8 +381,8 @@ void fuse_writer_add(struct fuse_file *ff);
 void fuse_writer_del(const struct op_ctx *ctx, struct fuse_file *ff);
 /* There is dirty data now: the clock looks after it. Too much of it is sent at once. */
 int fuse_writeback_later(const struct op_ctx *ctx, struct inode *inode);
-/* The file is about to be mapped for writing. writeback_mutex held. 0 or -errno. */
-int fuse_mapping_begin(struct inode *inode, struct file *file);
+/* The file is about to be mapped, perhaps for writing. writeback_mutex held. 0 or -errno. */
+int fuse_mapping_begin(struct inode *inode, struct file *file, bool write);
 
 /* --- passthrough.c ------------------------------------------------------------------------ */
 
@@ -423,10 +430,22 @@ int fuse_send_setxattr(const struct op_ctx *ctx, struct inode *inode, const char
 		       const struct fuse_setxattr_in *in, const void *value);
 int fuse_lock(const struct op_ctx *ctx, struct file *file, int cmd, struct flock_request *req);
 int fuse_flock(const struct op_ctx *ctx, struct file *file, int operation);
+/* IOCTL: data goes both ways. The bytes of out data that came; -ENOTTY: the daemon has none. */
+ssize_t fuse_send_ioctl(const struct op_ctx *ctx, struct fuse_file *ff,
+			struct fuse_ioctl_in *in, void *data, struct fuse_ioctl_out *out);
+int fuse_fileattr_get(const struct op_ctx *ctx, struct dentry *dentry, struct fileattr *fa);
+int fuse_fileattr_set(const struct op_ctx *ctx, struct dentry *dentry, const struct fileattr *fa);
+/* handle.c */
+int fuse_encode_fh(struct inode *inode, bool only_id, struct vfs_handle *handle);
+int fuse_fh_to_inode(const struct op_ctx *ctx, struct superblock *sb,
+		     const struct vfs_handle *handle, struct inode **ret_inode);
 long fuse_ioctl(const struct op_ctx *ctx, struct file *file, unsigned cmd, uint64_t arg);
 unsigned fuse_poll(const struct op_ctx *ctx, struct file *file, struct poll_table *table);
 void fuse_poll_wake(struct fuse_super *fs, uint64_t kh, bool all);
 void fuse_poll_forget(struct fuse_file *ff);
+
+/* fuseblk.c */
+int fuseblk_get_tree(const struct op_ctx *ctx, struct fs_context *fc);
 
 /* control.c: registers "fusectl". */
 void fusectl_init(void);

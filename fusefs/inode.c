@@ -306,6 +306,9 @@ void fuse_inode_rebind(struct inode *inode, const struct fuse_entry_out *out, un
 	fi->nlookup = 1;
 	fb_mutex_unlock(&inode->attr_lock);
 	atomic_store(&fi->incarnation, incarnation);
+	fuse_forget_acls(inode);
+	fuse_forget_link(inode);
+	fuse_dircache_reset(&fi->listing);
 	/*
 	 * Another link to it may have been walked before. Two inodes then stand for one file until
 	 * this one is closed: better than an error for those who have it open.

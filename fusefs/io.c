@@ -620,7 +620,9 @@ ssize_t fuse_write_iter(const struct op_ctx *ctx, struct file *file, struct io_i
 
 /* --- mmap --------------------------------------------------------------------------------- */
 
-#define SPARSE_BYTES (8LL << 20) /* from there on it pays to ask for holes first */
+#define SPARSE_BYTES (8LL << 20)  /* from there on it pays to ask for holes first */
+#define LAZY_BYTES   (32LL << 20) /* from there on a mapping is filled as it is used */
+#define LAZY_WINDOW  (4LL << 20)  /* at a time */
 
 /* The missing pages of [pos, end) that the daemon calls a hole, if any: where the next data is. */
 static int64_t skip_hole(const struct op_ctx *ctx, struct file *file, int64_t pos, int64_t end)
@@ -673,7 +675,12 @@ static int64_t fill_run(const struct op_ctx *ctx, struct file *file, int64_t pos
 	return fill.end * FUSE_PAGE;
 }
 
-int fuse_fill_range(const struct op_ctx *ctx, struct file *file, int64_t pos, int64_t end)
+/*
+ * From pos on, in order: what is missing below `goal`, and behind that, up to `end`, what costs
+ * nothing because it is there or is a hole.
+ */
+static int fill(const struct op_ctx *ctx, struct file *file, int64_t pos, int64_t goal,
+		int64_t end)
 {
 	struct fuse_cache *cache = &fuse_i(file->inode)->cache;
 	bool sparse = end - pos >= SPARSE_BYTES;
@@ -698,22 +705,74 @@ int fuse_fill_range(const struct op_ctx *ctx, struct file *file, int64_t pos, in
 				continue;
 			}
 		}
-		pos = fill_run(ctx, file, pos, sparse && data < end ? data : end);
+		if (pos >= goal)
+			return 0;
+		pos = fill_run(ctx, file, pos, sparse && data < goal ? data : goal);
 		if (pos < 0)
 			return (int)pos;
 	}
 	return 0;
 }
 
-/* Missing pages of the request's range are read now, not at the first touch. */
+int fuse_fill_range(const struct op_ctx *ctx, struct file *file, int64_t pos, int64_t end)
+{
+	return fill(ctx, file, pos, end, end);
+}
+
+int fuse_fill_lazily(const struct op_ctx *ctx, struct file *file, int64_t offset)
+{
+	int64_t size = inode_size(file->inode), goal = offset / LAZY_WINDOW * LAZY_WINDOW;
+	int64_t frontier = fuse_cache_frontier(&fuse_i(file->inode)->cache);
+
+	goal = goal > size - LAZY_WINDOW ? size : goal + LAZY_WINDOW;
+	/* mmap(2) may be run again and again until it finds nothing to wait for. */
+	return frontier < goal ? fill(ctx, file, frontier, goal, size) : 0;
+}
+
+static int64_t end_of(const struct file *file, const struct mmap_request *req)
+{
+	int64_t size = inode_size(file->inode);
+
+	if (req->length > (uint64_t)(INT64_MAX - req->offset))
+		return size;
+	return req->offset + (int64_t)req->length < size ? req->offset + (int64_t)req->length
+							  : size;
+}
+
+/*
+ * A large mapping is filled as it is used, from its beginning on. Not one of a program: what is run
+ * is used here and there. Not with a writeback cache, which may store far behind the frontier.
+ */
+static bool map_lazily(struct file *file, const struct mmap_request *req)
+{
+	struct fuse_cache *cache = &fuse_i(file->inode)->cache;
+	int64_t len = end_of(file, req) - req->offset;
+
+	if (fuse_cache_lazy(cache))
+		return true;
+	if (len < LAZY_BYTES || req->offset > LAZY_WINDOW || (req->prot & PROT_EXEC) ||
+	    (req->flags & (MAP_POPULATE | MAP_LOCKED)) || fuse_is_writeback(file->inode) ||
+	    !mapped_can_fault() || fuse_cache_valid(cache, req->offset, (size_t)len) == (size_t)len)
+		return false;
+	return fuse_cache_begin_lazy(cache);
+}
+
+/* Missing pages of the request's range are read now, unless they are left to the first touch. */
 static int fill_request(const struct op_ctx *ctx, struct file *file, const struct mmap_request *req)
 {
-	int64_t size = inode_size(file->inode), end;
+	int64_t end = end_of(file, req), frontier;
+	int err;
 
-	end = req->length > (uint64_t)(INT64_MAX - req->offset)
-		      ? INT64_MAX
-		      : req->offset + (int64_t)req->length;
-	return fuse_fill_range(ctx, file, req->offset, end > size ? size : end);
+	if (!fuse_cache_lazy(&fuse_i(file->inode)->cache))
+		return fuse_fill_range(ctx, file, req->offset, end);
+	if (end <= req->offset)
+		return 0;
+	err = fuse_fill_lazily(ctx, file, req->offset);
+	frontier = fuse_cache_frontier(&fuse_i(file->inode)->cache);
+	if (err || frontier <= req->offset)
+		return err;
+	/* Nobody would notice that something before it is missing. */
+	return fuse_fill_range(ctx, file, req->offset, end < frontier ? end : frontier);
 }
 
 static int map_read_only(const struct op_ctx *ctx, struct file *file,
@@ -732,6 +791,24 @@ static int map_read_only(const struct op_ctx *ctx, struct file *file,
 	return err;
 }
 
+/* The file stays open as long as it may have to be read. */
+static int map_watched(const struct op_ctx *ctx, struct file *file, const struct mmap_request *req,
+		       int *ret_hostfd)
+{
+	struct fuse_inode *fi = fuse_i(file->inode);
+	int err;
+
+	if (sleep_mutex_lock_killable(&fi->writeback_mutex))
+		return -EINTR;
+	err = fuse_mapping_begin(file->inode, file, false);
+	if (err) /* not to be watched: all at once, then */
+		fuse_cache_unwatch(&fi->cache);
+	if (!err || err == -EACCES)
+		err = map_read_only(ctx, file, req, ret_hostfd);
+	sleep_mutex_unlock(&fi->writeback_mutex);
+	return err;
+}
+
 /*
  * All mappings of a file that is open for writing: the descriptor stays at the guest's number, and
  * mprotect(2) may make any shared one writable later. -EACCES: not to be had.
@@ -745,7 +822,7 @@ static int map_writable(const struct op_ctx *ctx, struct file *file,
 
 	if (sleep_mutex_lock_killable(&fi->writeback_mutex))
 		return -EINTR;
-	err = fuse_mapping_begin(inode, file);
+	err = fuse_mapping_begin(inode, file, true);
 	if (!err)
 		err = fill_request(ctx, file, req);
 	if (!err)
@@ -759,7 +836,7 @@ int fuse_mmap(const struct op_ctx *ctx, struct file *file, const struct mmap_req
 {
 	struct fuse_file *ff = file->private;
 	struct inode *inode = file->inode;
-	bool shared = (req->flags & MAP_TYPE) != MAP_PRIVATE;
+	bool shared = (req->flags & MAP_TYPE) != MAP_PRIVATE, lazy;
 	int err;
 
 	if (fuse_is_bad(inode))
@@ -776,10 +853,12 @@ int fuse_mmap(const struct op_ctx *ctx, struct file *file, const struct mmap_req
 	err = fuse_update_attributes(ctx, inode, ff, STATX_SIZE);
 	if (err)
 		return err;
+	lazy = map_lazily(file, req);
 	if (file->fmode & FMODE_WRITE) {
 		err = map_writable(ctx, file, req, ret_hostfd);
 		if (err != -EACCES || (shared && (req->prot & PROT_WRITE)))
 			return err == -EACCES ? -ENODEV : err;
 	}
-	return map_read_only(ctx, file, req, ret_hostfd);
+	return lazy ? map_watched(ctx, file, req, ret_hostfd)
+		    : map_read_only(ctx, file, req, ret_hostfd);
 }

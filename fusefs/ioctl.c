@@ -8,11 +8,11 @@
 #include "vfs/file.h"
 #include "vfs/ioctl.h"
 
-static ssize_t send_ioctl(const struct op_ctx *ctx, struct file *file,
-			  struct fuse_ioctl_in *in, char *data, struct fuse_ioctl_out *out)
+ssize_t fuse_send_ioctl(const struct op_ctx *ctx, struct fuse_file *ff,
+			struct fuse_ioctl_in *in, void *data, struct fuse_ioctl_out *out)
 {
-	struct fuse_file *ff = file->private;
 	struct fuse_args args;
+	ssize_t n;
 
 	fuse_args_init(&args, FUSE_IOCTL, ff->inode);
 	fuse_args_pin_file(&args, ff, &in->fh);
@@ -21,7 +21,8 @@ static ssize_t send_ioctl(const struct op_ctx *ctx, struct file *file,
 		fuse_args_in(&args, data, in->in_size);
 	fuse_args_out(&args, out, sizeof(*out));
 	fuse_args_out(&args, data, in->out_size);
-	return fuse_send(ctx, ff->inode, &args);
+	n = fuse_send(ctx, ff->inode, &args);
+	return n == -ENOSYS ? -ENOTTY : n;
 }
 
 long fuse_ioctl(const struct op_ctx *ctx, struct file *file, unsigned cmd, uint64_t arg)
@@ -55,9 +56,9 @@ long fuse_ioctl(const struct op_ctx *ctx, struct file *file, unsigned cmd, uint6
 	}
 	if (_IOC_DIR(cmd) & _IOC_READ)
 		in.out_size = (uint32_t)size;
-	n = send_ioctl(ctx, file, &in, data, &out);
+	n = fuse_send_ioctl(ctx, ff, &in, data, &out);
 	if (n < 0)
-		return n == -ENOSYS ? -ENOTTY : n;
+		return n;
 	if (out.flags & FUSE_IOCTL_RETRY)
 		return -EIO;
 	if (n > 0 && ioctl_copy_out(ctx, arg, data, (size_t)n))

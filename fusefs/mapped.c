@@ -58,13 +58,12 @@ static void write_done(struct fuse_conn *conn, struct fuse_args *args, ssize_t r
 	struct inode *inode = wb->ff->inode;
 	struct fuse_inode *fi = fuse_i(inode);
 	int err = result < 0 ? (int)result : wb->out.size == wb->in.size ? 0 : -EIO;
-	bool again = err == -EINTR || err == -EDAEMONDIED; /* it is dirty as before */
 
 	(void)conn;
-	fuse_cache_end_take(&fi->cache, &wb->busy, again);
+	fuse_cache_end_take(&fi->cache, &wb->busy, err == -EINTR);
 	fuse_bump_version(inode);
 	fuse_stale(inode, fuse_is_writeback(inode) ? STATX_BLOCKS : FUSE_STALE_MODIFY);
-	if (err && !again)
+	if (err && err != -EINTR)
 		fuse_writeback_failed(inode, err);
 	fb_mutex_lock(&inode->attr_lock);
 	if (err && !fi->flush_error)
@@ -120,10 +119,13 @@ static int wait_written(struct inode *inode, unsigned most)
 /* Any open file that may write; writeback_mutex held. */
 static struct fuse_file *any_writer(struct fuse_inode *fi)
 {
+	struct fuse_file *ff;
+
 	if (!list_empty(&fi->writers))
 		return list_first(&fi->writers, struct fuse_file, writer_node);
-	if (!list_empty(&fi->mapped_files))
-		return list_first(&fi->mapped_files, struct fuse_file, mapped_node);
+	list_for_each (ff, &fi->mapped_files, mapped_node)
+		if (ff->mapped_file->fmode & FMODE_WRITE)
+			return ff;
 	return NULL;
 }
 
@@ -175,18 +177,16 @@ static int write_changed(const struct op_ctx *ctx, struct inode *inode)
 	struct fuse_inode *fi = fuse_i(inode);
 	int err, flush_error;
 
-	do {
-		/* A page must not be written twice at a time: its old bytes might come last. */
+	/* A page must not be written twice at a time: its old bytes might come last. */
+	err = wait_written(inode, 0);
+	if (!err)
+		err = start_writing(ctx, inode);
+	if (!err)
 		err = wait_written(inode, 0);
-		if (!err)
-			err = start_writing(ctx, inode);
-		if (!err)
-			err = wait_written(inode, 0);
-		fb_mutex_lock(&inode->attr_lock);
-		flush_error = fi->flush_error;
-		fi->flush_error = 0;
-		fb_mutex_unlock(&inode->attr_lock);
-	} while (!err && flush_error == -EDAEMONDIED);
+	fb_mutex_lock(&inode->attr_lock);
+	flush_error = fi->flush_error;
+	fi->flush_error = 0;
+	fb_mutex_unlock(&inode->attr_lock);
 	return err ? err : flush_error;
 }
 
@@ -293,7 +293,7 @@ static void end_mapping(const struct op_ctx *ctx, struct inode *inode, struct fi
 	/* Nobody can change it any more. */
 	if (write_all(ctx, inode) == -EINTR || take_files(fi, ret_files, ret_count))
 		return;
-	fuse_cache_untrack(&fi->cache);
+	fuse_cache_unwatch(&fi->cache);
 }
 
 static void reap(const struct op_ctx *ctx, struct inode *inode)
@@ -316,7 +316,44 @@ static void reap(const struct op_ctx *ctx, struct inode *inode)
 	sleep_mutex_unlock(&fi->writeback_mutex);
 }
 
-static const struct mapped_ops mapped_ops = {.sync = fuse_writeback, .reap = reap};
+/* The file of some mapping, with a reference; NULL: none is left. */
+static struct file *any_mapped(struct fuse_inode *fi)
+{
+	struct file *file = NULL;
+
+	if (sleep_mutex_lock_killable(&fi->writeback_mutex))
+		return NULL;
+	if (!list_empty(&fi->mapped_files))
+		file = file_get(list_first(&fi->mapped_files, struct fuse_file, mapped_node)
+					->mapped_file);
+	sleep_mutex_unlock(&fi->writeback_mutex);
+	return file;
+}
+
+/* A page behind the frontier was touched. */
+static int fault(const struct op_ctx *ctx, struct inode *inode, int64_t offset)
+{
+	struct fuse_inode *fi = fuse_i(inode);
+	struct file *file;
+	int err;
+
+	if (fuse_cache_frontier(&fi->cache) > offset)
+		return 0; /* another was faster */
+	if (!fuse_cache_lazy(&fi->cache) || offset >= inode_size(inode))
+		return -EFAULT;
+	file = any_mapped(fi);
+	if (!file)
+		return -EFAULT;
+	err = fuse_fill_lazily(ctx, file, offset);
+	file_put(file);
+	return err || fuse_cache_frontier(&fi->cache) > offset ? err : -EFAULT;
+}
+
+static const struct mapped_ops mapped_ops = {
+	.sync = fuse_writeback,
+	.reap = reap,
+	.fault = fault,
+};
 
 /* With writeback_mutex. */
 static void start_clock(struct inode *inode)
@@ -330,12 +367,12 @@ static void start_clock(struct inode *inode)
 	mapped_add(&fi->mapped);
 }
 
-int fuse_mapping_begin(struct inode *inode, struct file *file)
+int fuse_mapping_begin(struct inode *inode, struct file *file, bool write)
 {
 	struct fuse_inode *fi = fuse_i(inode);
 	struct fuse_file *ff = file->private;
 	uint64_t host_dev, host_ino;
-	int err = fuse_cache_track(&fi->cache);
+	int err = write ? fuse_cache_track(&fi->cache) : fuse_cache_watch(&fi->cache);
 
 	if (err)
 		return err;

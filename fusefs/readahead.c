@@ -176,7 +176,8 @@ void fuse_readahead_hit(const struct op_ctx *ctx, struct file *file, int64_t pos
 	int64_t size = inode_size(ff->inode), eof = size / FUSE_PAGE + (size % FUSE_PAGE != 0);
 	int64_t first, end;
 
-	if (!fuse_conn_has(conn, FUSE_ASYNC_READ) || fuse_conn_congested(conn) || /* D88 */
+	/* A lazy cache takes pages in their order only. */
+	if (!fuse_conn_has(conn, FUSE_ASYNC_READ) || fuse_cache_lazy(&fuse_i(ff->inode)->cache) || fuse_conn_congested(conn) || /* D88 */
 	    !take_window(ff, pos, want, &first, &end))
 		return;
 	end = end < eof ? end : eof;

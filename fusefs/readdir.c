@@ -229,7 +229,7 @@ static int do_readdir(const struct op_ctx *ctx, struct file *file, struct dir_co
 	return plus ? parse_plus(&list) : parse_plain(&list);
 }
 
-/* F77. 0: done; 1: the daemon is to be asked; -errno. */
+/* F77; Linux 6.18 looks at no epoch here. 0: done; 1: the daemon is to be asked; -errno. */
 static int emit_cached(const struct op_ctx *ctx, struct file *file, struct dir_context *dc)
 {
 	struct fuse_file *ff = file->private;
@@ -245,7 +245,6 @@ static int emit_cached(const struct op_ctx *ctx, struct file *file, struct dir_c
 			return err;
 	}
 	now.changes = atomic_load(&fuse_i(dir)->dir_changes);
-	now.epoch = atomic_load(&fuse_of(dir)->epoch);
 	fb_mutex_lock(&dir->attr_lock);
 	now.mtime = dir->mtime;
 	fb_mutex_unlock(&dir->attr_lock);

@@ -22,10 +22,12 @@ struct fuse_options {
 	struct fuse_dev *dev; /* counted; NULL while there is only its number */
 	uint32_t fd;
 	bool has_fd;
-	uint32_t rootmode, user_id, group_id, max_read;
+	uint32_t rootmode, user_id, group_id, max_read, blksize;
 	bool has_rootmode, has_user_id, has_group_id, has_max_read;
 	bool default_permissions, allow_other, keep;
 };
+
+static struct filesystem_type fuse_type, fuseblk_type;
 
 /* --- options ------------------------------------------------------------------------------ */
 
@@ -196,6 +198,8 @@ static int fuse_parse_param(const struct op_ctx *ctx, struct fs_context *fc,
 		opts->has_max_read = err == 0;
 		return err;
 	}
+	if (strcmp(key, "blksize") == 0 && fc->type == &fuseblk_type)
+		return parse_number(fc, param, 0, &opts->blksize);
 	if (strcmp(key, "blksize") == 0) {
 		fc_error(fc, "fuse: blksize only supported for fuseblk");
 		return -EINVAL;
@@ -287,6 +291,8 @@ static const struct superblock_ops fuse_super_ops = {
 	.free_inode = fuse_free_inode,
 	.evict_inode = fuse_evict_inode,
 	.statfs = fuse_statfs,
+	.encode_fh = fuse_encode_fh,
+	.fh_to_inode = fuse_fh_to_inode,
 	.umount_begin = fuse_umount_begin,
 	.unmounted = fuse_unmounted,
 	.put_super = fuse_put_super,
@@ -406,8 +412,6 @@ static int reuse_super(struct fs_context *fc, struct fuse_conn *conn)
 	return 0;
 }
 
-static struct filesystem_type fuse_type;
-
 /* A kept mount without a daemon stands there, and the newcomer would mount the same. */
 static bool can_adopt(const struct superblock *sb, const struct fuse_options *opts)
 {
@@ -453,13 +457,13 @@ static int fuse_get_tree(const struct op_ctx *ctx, struct fs_context *fc)
 
 	if (err)
 		return err;
+	conn = fuse_dev_conn(opts->dev);
+	if (conn) /* whatever else was said */
+		return reuse_super(fc, conn);
 	if (!opts->has_rootmode || !opts->has_user_id || !opts->has_group_id) /* M01 */
 		return -EINVAL;
 	if (fc->sb_flags & SB_MANDLOCK) /* M05 */
 		return -EINVAL;
-	conn = fuse_dev_conn(opts->dev);
-	if (conn)
-		return reuse_super(fc, conn);
 	if (can_adopt(fc->over, opts))
 		return adopt_super(ctx, fc, opts->dev);
 	sb = superblock_new((struct filesystem_type *)(uintptr_t)fc->type, fc->sb_flags);
@@ -487,6 +491,12 @@ static const struct fs_context_ops fuse_context_ops = {
 	.reconfigure = fuse_reconfigure,
 };
 
+static const struct fs_context_ops fuseblk_context_ops = {
+	.free = fuse_free_context,
+	.parse_param = fuse_parse_param,
+	.get_tree = fuseblk_get_tree,
+};
+
 static int fuse_init_fs_context(struct fs_context *fc)
 {
 	struct fuse_options *opts = calloc(1, sizeof(*opts));
@@ -494,7 +504,7 @@ static int fuse_init_fs_context(struct fs_context *fc)
 	if (!opts)
 		return -ENOMEM;
 	fc->fs_private = opts;
-	fc->op = &fuse_context_ops;
+	fc->op = fc->type == &fuseblk_type ? &fuseblk_context_ops : &fuse_context_ops;
 	return 0;
 }
 
@@ -504,8 +514,15 @@ static struct filesystem_type fuse_type = {
 	.init_fs_context = fuse_init_fs_context,
 };
 
+static struct filesystem_type fuseblk_type = {
+	.name = "fuseblk",
+	.fs_flags = FS_HAS_SUBTYPE | FS_REQUIRES_DEV,
+	.init_fs_context = fuse_init_fs_context,
+};
+
 int fusefs_init(void)
 {
+	filesystem_register(&fuseblk_type);
 	filesystem_register(&fuse_type);
 	fusectl_init();
 	return 0;

@@ -18,6 +18,7 @@
 #include <string.h>
 #include <sys/xattr.h>
 
+#include "devfuse/defer.h"
 #include "fusefs/fusefs.h"
 #include "vfs/dentry.h"
 
@@ -97,7 +98,7 @@ static int way_add(struct way *way, struct dentry *dentry)
 
 static int way_find(struct way *way, struct inode *inode, unsigned incarnation)
 {
-	struct dentry *at = d_find_alias(inode);
+	struct dentry *at = d_find_alias(inode), *up;
 	int err;
 
 	if (!at)
@@ -108,7 +109,12 @@ static int way_find(struct way *way, struct inode *inode, unsigned incarnation)
 			dentry_put(at);
 			return err;
 		}
-		at = dentry_get_parent(at);
+		up = dentry_get_parent(at);
+		if (up == at) { /* opened by its handle: has no path */
+			dentry_put(at);
+			return -ESTALE;
+		}
+		at = up;
 	}
 	way->start = at;
 	return 0;
@@ -357,15 +363,40 @@ ssize_t fuse_send(const struct op_ctx *ctx, const struct inode *inode, struct fu
 	return ret;
 }
 
+/* --- requests that nobody waits for ------------------------------------------------------- */
+
+static void send_again(void *arg)
+{
+	struct fuse_args *args = arg;
+	const struct inode *inode = args->pins[0];
+	int err = fuse_send_async(NULL, inode, args);
+
+	if (err)
+		args->done(fuse_conn_of(inode), args, err);
+}
+
+static void async_done(struct fuse_conn *conn, struct fuse_args *args, ssize_t result)
+{
+	args->done = args->then;
+	if (result == -EDAEMONDIED)
+		fuse_defer(send_again, args);
+	else
+		args->done(conn, args, result);
+}
+
 int fuse_send_async(const struct op_ctx *ctx, const struct inode *inode, struct fuse_args *args)
 {
 	struct fuse_conn *conn = fuse_conn_of(inode);
 	int err;
 
+	args->then = args->done;
 	do {
 		err = bind_args(ctx, conn, args);
+		args->done = async_done;
 		if (!err)
 			err = fuse_conn_send(conn, ctx, args);
 	} while (err == -EDAEMONDIED);
+	if (err)
+		args->done = args->then;
 	return err;
 }

@@ -234,7 +234,8 @@ void call_begin(struct task *task, const struct call_entry *entry)
 		fb_mutex_unlock(&call->lock);
 		/*
 		 * A task that we have parked runs again: a handler was installed between our
-		 * question and the delivery of a signal. It came too late to save the process.
+		 * question and the delivery of a signal that was to end or to stop the process.
+		 * It came too late to save the process.
 		 */
 		if (nested && !task->exiting) {
 			fb_log(LOG_WARN, "task %d left its parked call: killed", (int)task->tid);
@@ -386,35 +387,58 @@ static enum call_stop_action apply_result(struct task *task, struct user_regs_st
 	return STOP_CONTINUE;
 }
 
-/*
- * Will this signal run a handler? An ignored one, and one whose default action is to end or to
- * stop the task, must not disturb a parked call: pause(2) restarts by itself where the call would
- * have gone on.
- */
+/* What a signal does to the task that it is delivered to. */
+enum signal_effect { SIGNAL_HANDLED, SIGNAL_IGNORED, SIGNAL_ENDS_OR_STOPS };
+
+static bool mask_has(const char *status, const char *name, int signo)
+{
+	const char *line = strstr(status, name);
+
+	return line && strtoull(line + strlen(name), NULL, 16) >> (signo - 1) & 1;
+}
+
+static bool ignored_by_default(int signo)
+{
+	return signo == SIGCHLD || signo == SIGCONT || signo == SIGURG || signo == SIGWINCH;
+}
+
+/* Both masks are of one moment: the host writes them under the lock of the signal handlers. */
+static enum signal_effect signal_effect(struct task *task, int signo)
+{
+	char status[4096];
+
+	if (hostproc_read(task->tid, "status", status, sizeof(status)) <= 0 ||
+	    mask_has(status, "\nSigCgt:", signo))
+		return SIGNAL_HANDLED;
+	if (mask_has(status, "\nSigIgn:", signo) || ignored_by_default(signo))
+		return SIGNAL_IGNORED;
+	return SIGNAL_ENDS_OR_STOPS;
+}
+
 bool signal_is_caught(struct task *task, int signo)
 {
-	char status[4096], *line;
-	uint64_t caught;
-
-	if (hostproc_read(task->tid, "status", status, sizeof(status)) <= 0)
-		return true;
-	line = strstr(status, "\nSigCgt:");
-	if (!line)
-		return true;
-	caught = strtoull(line + 8, NULL, 16);
-	return caught >> (signo - 1) & 1;
+	return signal_effect(task, signo) == SIGNAL_HANDLED;
 }
 
 /*
- * A signal stop while the fiber still works: tell it to unwind. When the call has a mask of its
- * own and the task is not in its rt_sigsuspend yet, the signal may be one that this mask blocks:
- * it counts as having come before the call, which begins anew after the handler. call->lock held.
+ * A signal stop while the fiber still works: tell it to unwind if a handler is to run. An ignored
+ * signal, and one whose default action is to end or to stop the task, must not disturb a parked
+ * call: pause(2) restarts by itself where the call would have gone on. The ignored one is taken
+ * away, so that a handler which another thread installs in this moment does not run over the
+ * parked call.
+ *
+ * When the call has a mask of its own and the task is not in its rt_sigsuspend yet, the signal may
+ * be one that this mask blocks: it counts as having come before the call, which begins anew after
+ * the handler. call->lock held.
  */
 static enum call_stop_action call_signalled(struct task *task, int signo, bool mask_holds)
 {
 	struct call *call = &task->call;
+	enum signal_effect effect = signal_effect(task, signo);
 
-	if (!signal_is_caught(task, signo))
+	if (effect == SIGNAL_IGNORED)
+		return STOP_DROP;
+	if (effect == SIGNAL_ENDS_OR_STOPS)
 		return STOP_CONTINUE;
 	call->call_again = call->sigmask_gva && !mask_holds;
 	call->state = CALL_SIGNALLED;
@@ -429,7 +453,7 @@ static enum call_stop_action stop_while_parking(struct task *task, int signo,
 						struct user_regs_struct *regs)
 {
 	struct call *call = &task->call;
-	enum call_stop_action action;
+	enum call_stop_action action = STOP_CONTINUE;
 
 	call->saved = *regs;
 	if (call->done)
@@ -449,7 +473,7 @@ static enum call_stop_action stop_while_parking(struct task *task, int signo,
 	} else {
 		regs_rerun(regs, SYS_pause);
 	}
-	return STOP_CONTINUE;
+	return action;
 }
 
 static enum call_stop_action stop_while_parked(struct task *task, int signo,

@@ -57,6 +57,7 @@ int64_t call_park_due_ns(int64_t now_ns);
 /* What a stop of the task means for its call, and what to do with the task. */
 enum call_stop_action {
 	STOP_CONTINUE, /* registers are right: continue, delivering the stop's signal */
+	STOP_DROP,     /* the same without the signal: it is ignored */
 	STOP_HOLD,     /* leave it stopped: TRACER_FINISH follows when its fiber has unwound */
 	STOP_EXEC,     /* registers lead into the loader: step over the system call */
 };

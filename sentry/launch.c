@@ -337,6 +337,7 @@ static int run(struct launch *launch, struct launch_result *result)
 		fb_log(LOG_WARN, "the sentry cannot confine itself: %s", strerror(-err));
 	err = trap->start(listener);
 	mapped_set_spawn(sched_spawn);
+	mapped_set_can_fault();
 	if (!err)
 		err = sched_start(trap->receive);
 	if (!err && launch->config->started)

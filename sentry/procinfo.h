@@ -35,6 +35,9 @@ pid_t procinfo_host_ppid(pid_t host_pid);
  * mapnames.h, device numbers go.
  */
 void procmaps_translate(const char *text, struct strbuf *out);
+/* What is mapped at an address: host device, inode number, position. False: no file. */
+bool procmaps_find(const char *text, uint64_t addr, uint64_t *ret_dev, uint64_t *ret_ino,
+		   int64_t *ret_offset);
 /*
  * The shared file mappings of the host's maps that touch [start, end), by host device and inode
  * number, until fn returns an error, which is returned.

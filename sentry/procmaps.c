@@ -109,3 +109,22 @@ int procmaps_shared(const char *text, uint64_t start, uint64_t end,
 	}
 	return err;
 }
+
+bool procmaps_find(const char *text, uint64_t addr, uint64_t *ret_dev, uint64_t *ret_ino,
+		   int64_t *ret_offset)
+{
+	struct map_line map;
+
+	while (*text) {
+		size_t len = strcspn(text, "\n");
+
+		if (parse_line(text, len, &map) && map.start <= addr && addr < map.end) {
+			*ret_dev = makedev(map.maj, map.min);
+			*ret_ino = map.ino;
+			*ret_offset = (int64_t)(map.offset + (addr - map.start));
+			return map.ino != 0;
+		}
+		text += len + (text[len] == '\n');
+	}
+	return false;
+}

@@ -141,6 +141,8 @@ struct task {
 	bool child_reserved;		   /* guarded by the task list lock: see task_reserve_child() */
 	bool stepping;		   /* tracer only: over the execveat of the loader */
 	atomic_int mem_users;	   /* usermem calls under way: the id is not reused before 0 */
+	_Atomic(gva_t) fault_gva;  /* where the last copy, or the task itself, found no page */
+	int fault_signo;	   /* fault.h; handed over with TRACER_FAULTED */
 	struct op_ctx ctx;	   /* filled by task_ctx() */
 };
 

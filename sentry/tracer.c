@@ -14,6 +14,7 @@
 #include "sentry/base/log.h"
 #include "sentry/call.h"
 #include "sentry/exec.h"
+#include "sentry/fault.h"
 #include "sentry/sched/fiber.h"
 #include "sentry/sched/sched.h"
 #include "sentry/task.h"
@@ -345,6 +346,8 @@ static void on_stop(struct task *task, int signo, bool group_stop)
 	}
 	if (changed)
 		task_setregs(task->tid, &regs);
+	if (action == STOP_DROP)
+		signo = 0;
 	if (action == STOP_EXEC && !group_stop) {
 		task->stepping = true;
 		(void)ptrace(PTRACE_SINGLESTEP, task->tid, 0, 0);
@@ -419,7 +422,7 @@ static void on_stopped(pid_t tid, int code)
 	case 0:
 		if (task->stepping && signo == SIGTRAP)
 			on_exec_step(task);
-		else
+		else if (signo != SIGBUS || !fault_begin(task))
 			on_stop(task, signo, false);
 		break;
 	default:
@@ -485,6 +488,12 @@ static void serve_post(struct task *task, enum tracer_request request)
 	case TRACER_EXECED:
 	case TRACER_EXITED:
 		task_continue(task->tid, 0);
+		break;
+	case TRACER_FAULTED:
+		if (task->fault_signo)
+			on_stop(task, task->fault_signo, false);
+		else
+			task_continue(task->tid, 0);
 		break;
 	case TRACER_BACKEND:
 		trap->serve(task);

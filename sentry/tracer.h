@@ -18,6 +18,7 @@ enum tracer_request {
 	TRACER_EXEC,   /* exec_prepare() succeeded: enter the loader */
 	TRACER_EXECED, /* the fiber of an exec event has ended */
 	TRACER_EXITED, /* the fiber of an exit event has ended */
+	TRACER_FAULTED, /* the fiber of fault_begin() has ended */
 	TRACER_BACKEND, /* trap->serve() on the tracer's thread */
 };
 /* From any thread; wakes the tracer. Holds a task reference until served. */

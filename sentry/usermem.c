@@ -38,6 +38,18 @@ static void mem_leave(struct task *task)
 	atomic_fetch_sub(&task->mem_users, 1);
 }
 
+/* Remembers where a copy that got `done` bytes far found no page; see fault.h. */
+static void note_fault(struct task *task, const struct iovec *segs, size_t nr, size_t done)
+{
+	for (size_t i = 0; i < nr; i++) {
+		if (done < segs[i].iov_len) {
+			atomic_store(&task->fault_gva, (gva_t)segs[i].iov_base + done);
+			return;
+		}
+		done -= segs[i].iov_len;
+	}
+}
+
 static size_t guest_write(void *mem, const struct iovec *segs, size_t nr, const void *buf,
 			  size_t len)
 {
@@ -49,6 +61,8 @@ static size_t guest_write(void *mem, const struct iovec *segs, size_t nr, const 
 		return 0;
 	n = HOST(process_vm_writev(task->tid, &local, 1, segs, nr, 0));
 	mem_leave(task);
+	if (n < (long)len)
+		note_fault(task, segs, nr, n < 0 ? 0 : (size_t)n);
 	if (n < 0)
 		return 0;
 	add(&stats.writes, 1);
@@ -66,6 +80,8 @@ static size_t guest_read(void *mem, const struct iovec *segs, size_t nr, void *b
 		return 0;
 	n = HOST(process_vm_readv(task->tid, &local, 1, segs, nr, 0));
 	mem_leave(task);
+	if (n < (long)len)
+		note_fault(task, segs, nr, n < 0 ? 0 : (size_t)n);
 	if (n < 0)
 		return 0;
 	add(&stats.reads, 1);

@@ -7,6 +7,7 @@
 #include "sentry/base/err.h"
 #include "sentry/base/log.h"
 #include "sentry/exec.h"
+#include "sentry/fault.h"
 #include "sentry/task.h"
 #include "sentry/trap.h"
 #include "syscalls/calllog.h"
@@ -45,6 +46,20 @@ static int64_t call_row(struct task *task, int nr, const struct syscall_row *row
 	return row->class == CLASS_REFUSED ? call_refused(nr, row) : CALL_NATIVE;
 }
 
+/* A copy found no page: it may be one that is fetched when it is touched. */
+static int64_t call_faulting(struct task *task, int nr, const struct syscall_row *row)
+{
+	int64_t result = call_row(task, nr, row);
+	gva_t last = 0, gva;
+
+	while (result == -EFAULT && (gva = atomic_load(&task->fault_gva)) != last &&
+	       fault_in(task, gva)) {
+		last = gva;
+		result = call_row(task, nr, row);
+	}
+	return result;
+}
+
 int64_t syscall_dispatch(struct task *task)
 {
 	int nr = task->call.nr;
@@ -58,7 +73,7 @@ int64_t syscall_dispatch(struct task *task)
 	/* Only the call that comes right after an interrupted poll may continue it. */
 	if (nr != __NR_restart_syscall)
 		task->restart.fn = NULL;
-	result = row ? call_row(task, nr, row) : call_unknown(nr);
+	result = row ? call_faulting(task, nr, row) : call_unknown(nr);
 	if (calllog_enabled())
 		calllog_print(task, row, result);
 	return result;

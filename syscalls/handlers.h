@@ -55,6 +55,12 @@ HANDLER(fchdir);
 HANDLER(chroot);
 HANDLER(umask);
 
+/* handle.c */
+HANDLER(name_to_handle_at);
+HANDLER(open_by_handle_at);
+HANDLER(file_getattr);
+HANDLER(file_setattr);
+
 /* epoll.c */
 HANDLER(epoll_create);
 HANDLER(epoll_create1);

@@ -385,8 +385,8 @@ const struct syscall_row syscall_table[SYSCALL_MAX] = {
 	REFUSED(fanotify_init, ENOSYS, "not present yet"),
 	REFUSED(fanotify_mark, ENOSYS, "not present yet"),
 	CHECKED_PART(prlimit64, "of another process only RLIMIT_NOFILE", PID, INT, PTR, PTR),
-	REFUSED(name_to_handle_at, EOPNOTSUPP, "no file handles"),
-	REFUSED(open_by_handle_at, EOPNOTSUPP, "no file handles"),
+	SENTRY_PART(name_to_handle_at, "no AT_HANDLE_CONNECTABLE", DIRFD, PATH, PTR, PTR, AT_FLAGS),
+	SENTRY_PART(open_by_handle_at, "a directory must have been walked to", FD, PTR, OPEN_FLAGS),
 	REFUSED(clock_adjtime, EPERM, "the clock is the host's"),
 	SENTRY(syncfs, FD),
 	SENTRY(sendmmsg, FD, PTR, UINT, HEX),
@@ -493,8 +493,8 @@ const struct syscall_row syscall_table[SYSCALL_MAX] = {
 	SENTRY(listxattrat, DIRFD, PATH, AT_FLAGS, BUF_OUT, SIZE),
 	SENTRY(removexattrat, DIRFD, PATH, AT_FLAGS, STR),
 	REFUSED(open_tree_attr, ENOSYS, "use open_tree and mount_setattr"),
-	REFUSED(file_getattr, ENOSYS, "use ioctl FS_IOC_FSGETXATTR"),
-	REFUSED(file_setattr, ENOSYS, "use ioctl FS_IOC_FSSETXATTR"),
+	SENTRY(file_getattr, DIRFD, PATH, PTR, SIZE, AT_FLAGS),
+	SENTRY(file_setattr, DIRFD, PATH, PTR, SIZE, AT_FLAGS),
 	REFUSED(listns, ENOSYS, "the sandbox's namespaces are the only ones"),
 };
 /* clang-format on */

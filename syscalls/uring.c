@@ -11,8 +11,8 @@
 #include "vfs/file.h"
 #include "vfs/uring/uring.h"
 
-#define ENTER_FLAGS                                                                             \
-	(IORING_ENTER_GETEVENTS | IORING_ENTER_SQ_WAKEUP | IORING_ENTER_SQ_WAIT |               \
+#define ENTER_FLAGS                                                                                \
+	(IORING_ENTER_GETEVENTS | IORING_ENTER_SQ_WAKEUP | IORING_ENTER_SQ_WAIT |                  \
 	 IORING_ENTER_EXT_ARG | IORING_ENTER_ABS_TIMER | IORING_ENTER_NO_IOWAIT)
 #define NSEC_PER_SEC 1000000000LL
 
@@ -92,7 +92,7 @@ static int get_wait(struct task *task, const uint64_t *args, unsigned flags,
 {
 	struct io_uring_getevents_arg ext;
 
-	*ret_wait = (struct enter_wait){args[4], args[5], WAIT_FOREVER};
+	*ret_wait = (struct enter_wait){ args[4], args[5], WAIT_FOREVER };
 	if (!(flags & IORING_ENTER_EXT_ARG))
 		return 0;
 	if (args[5] != sizeof(ext))

@@ -37,7 +37,8 @@ build_packages=(gcc libc6-dev cmake ninja-build pkg-config libseccomp-dev libcap
 	libxxhash-dev libfuse3-dev fuse3)
 test_packages=(libcriterion-dev clang libclang-rt-14-dev bubblewrap python3 perl git make tar
 	busybox-static sqlite3 util-linux procps tmux vim-tiny less scdoc golang-go python3-venv bindfs squashfuse
-	squashfs-tools fuse-overlayfs liburing-dev)
+	squashfs-tools fuse-overlayfs meson g++ liburing-dev
+	unionfs-fuse disorderfs)
 
 # configure_and_build PRESET [TARGET...]
 configure_and_build() {
@@ -59,16 +60,19 @@ configure_and_build() {
 build_examples() {
 	local from=/usr/share/doc/libfuse3-dev/examples to=build/examples name
 	local have="-DHAVE_UTIMENSAT -DHAVE_POSIX_FALLOCATE -DHAVE_SETXATTR -DHAVE_COPY_FILE_RANGE"
-	mkdir -p "$to"
-	for name in hello hello_ll passthrough passthrough_fh passthrough_ll null printcap cuse cuse_client \
-		ioctl ioctl_client poll poll_client; do
+	mkdir -p "$to/include"
+	# hello_ll_uds takes libfuse's own copy of the protocol, which no package has.
+	echo '#include <linux/fuse.h>' >"$to/include/fuse_kernel.h"
+	for name in hello hello_ll hello_ll_uds passthrough passthrough_fh passthrough_ll null printcap \
+		cuse cuse_client ioctl ioctl_client poll poll_client notify_inval_entry notify_inval_inode \
+		notify_store_retrieve invalidate_path; do
 		[ -x "$to/$name" ] && continue
 		if [ -f "$from/$name.c" ]; then
-			gcc -O2 -w $have -o "$to/$name" "$from/$name.c" -I"$from" \
+			gcc -O2 -w $have -o "$to/$name" "$from/$name.c" -I"$from" -I"$to/include" \
 				$(pkg-config --cflags --libs fuse3) -lpthread || return 1
 		elif [ -f "$from/$name.c.gz" ]; then
 			gzip -dc "$from/$name.c.gz" >"$to/$name.c" &&
-				gcc -O2 -w $have -o "$to/$name" "$to/$name.c" -I"$from" \
+				gcc -O2 -w $have -o "$to/$name" "$to/$name.c" -I"$from" -I"$to/include" \
 					$(pkg-config --cflags --libs fuse3) -lpthread || return 1
 		else
 			echo "libfuse's example $name is not in $from" >&2

@@ -16,7 +16,9 @@
 #include "vfs/ctx.h"
 #include "vfs/dentry.h"
 #include "vfs/file.h"
+#include "vfs/fileattr.h"
 #include "vfs/inode.h"
+#include "vfs/mount.h"
 #include "vfs/perm.h"
 #include "vfs/superblock.h"
 
@@ -84,125 +86,68 @@ static int ioctl_fioasync(const struct op_ctx *ctx, struct file *file, uint64_t 
 
 /* ---- file attributes (chattr) ---- */
 
-static const struct {
-	unsigned flag, xflag;
-} attr_map[] = {
-	{ FS_IMMUTABLE_FL, FS_XFLAG_IMMUTABLE },
-	{ FS_APPEND_FL, FS_XFLAG_APPEND },
-	{ FS_SYNC_FL, FS_XFLAG_SYNC },
-	{ FS_NOATIME_FL, FS_XFLAG_NOATIME },
-	{ FS_NODUMP_FL, FS_XFLAG_NODUMP },
-	{ FS_DAX_FL, FS_XFLAG_DAX },
-	{ FS_PROJINHERIT_FL, FS_XFLAG_PROJINHERIT },
-};
-
-static unsigned to_xflags(unsigned flags)
+/* -ENOTTY; vfs_ioctl() may have the file asked. */
+static int attr_error(int err)
 {
-	unsigned xflags = 0;
-	size_t n;
-
-	for (n = 0; n < sizeof(attr_map) / sizeof(attr_map[0]); n++)
-		if (flags & attr_map[n].flag)
-			xflags |= attr_map[n].xflag;
-	return xflags;
+	return err == -EOPNOTSUPP ? -ENOTTY : err;
 }
 
-/* Flags that an xflags word cannot express stay as they are. */
-static unsigned from_xflags(unsigned xflags, unsigned flags)
+static int set_attr(const struct op_ctx *ctx, struct file *file, struct fileattr *fa)
 {
-	size_t n;
+	int err = mount_want_write(&file->path);
 
-	for (n = 0; n < sizeof(attr_map) / sizeof(attr_map[0]); n++) {
-		flags &= ~attr_map[n].flag;
-		if (xflags & attr_map[n].xflag)
-			flags |= attr_map[n].flag;
-	}
-	return flags;
-}
-
-static int attr_get(const struct op_ctx *ctx, struct file *file, unsigned *ret_flags)
-{
-	const struct inode_ops *op = file->inode->op;
-
-	return op && op->fileattr_get ? op->fileattr_get(ctx, file->path.dentry, ret_flags)
-				      : -ENOTTY;
-}
-
-/* cf. vfs_fileattr_set() and fileattr_set_prepare() */
-static int attr_set(const struct op_ctx *ctx, struct file *file, unsigned old, unsigned flags)
-{
-	const unsigned guarded = FS_IMMUTABLE_FL | FS_APPEND_FL;
-	struct inode *inode = file->inode;
-	int err;
-
-	if (!inode->op || !inode->op->fileattr_set)
-		return -ENOTTY;
-	if (!inode_owner_or_capable(ctx, inode))
-		return -EPERM;
-	if (((old ^ flags) & guarded) && !ctx_capable(ctx, CAP_LINUX_IMMUTABLE))
-		return -EPERM;
-	inode_lock(inode);
-	err = inode->op->fileattr_set(ctx, file->path.dentry, flags);
-	inode_unlock(inode);
-	return err;
-}
-
-static int writable_mount(const struct file *file)
-{
-	if (file->path.mnt &&
-	    (__atomic_load_n(&file->path.mnt->flags, __ATOMIC_RELAXED) & MNT_READONLY))
-		return -EROFS;
-	return file->inode->sb->flags & SB_RDONLY ? -EROFS : 0;
+	return err ? err : attr_error(vfs_fileattr_set(ctx, &file->path, fa));
 }
 
 static int ioctl_setflags(const struct op_ctx *ctx, struct file *file, uint64_t arg)
 {
-	unsigned old, flags = 0;
-	int err = attr_get(ctx, file, &old);
+	struct fileattr fa;
+	unsigned flags;
+	int err = ioctl_copy_in(ctx, &flags, arg, sizeof(flags));
 
-	if (!err)
-		err = ioctl_copy_in(ctx, &flags, arg, sizeof(flags));
-	if (!err)
-		err = writable_mount(file);
-	return err ? err : attr_set(ctx, file, old, flags);
+	if (err)
+		return err;
+	fileattr_fill_flags(&fa, flags);
+	return set_attr(ctx, file, &fa);
 }
 
 static int ioctl_getflags(const struct op_ctx *ctx, struct file *file, uint64_t arg)
 {
-	unsigned flags;
-	int err = attr_get(ctx, file, &flags);
+	struct fileattr fa = { .by_flags = true };
+	int err = attr_error(vfs_fileattr_get(ctx, &file->path, &fa));
 
-	return err ? err : ioctl_copy_out(ctx, arg, &flags, sizeof(flags));
+	return err ? err : ioctl_copy_out(ctx, arg, &fa.flags, sizeof(fa.flags));
 }
 
 static int ioctl_fsgetxattr(const struct op_ctx *ctx, struct file *file, uint64_t arg)
 {
-	struct fsxattr fa = { 0 };
-	unsigned flags;
-	int err = attr_get(ctx, file, &flags);
+	struct fileattr fa = { .by_flags = false };
+	struct fsxattr out = { 0 };
+	int err = attr_error(vfs_fileattr_get(ctx, &file->path, &fa));
 
 	if (err)
 		return err;
-	fa.fsx_xflags = to_xflags(flags);
-	return ioctl_copy_out(ctx, arg, &fa, sizeof(fa));
+	out.fsx_xflags = fa.xflags;
+	out.fsx_extsize = fa.extsize;
+	out.fsx_nextents = fa.nextents;
+	out.fsx_projid = fa.projid;
+	out.fsx_cowextsize = fa.cowextsize;
+	return ioctl_copy_out(ctx, arg, &out, sizeof(out));
 }
 
 static int ioctl_fssetxattr(const struct op_ctx *ctx, struct file *file, uint64_t arg)
 {
-	struct fsxattr fa;
-	unsigned old;
-	int err = attr_get(ctx, file, &old);
+	struct fileattr fa;
+	struct fsxattr in;
+	int err = ioctl_copy_in(ctx, &in, arg, sizeof(in));
 
-	if (!err)
-		err = ioctl_copy_in(ctx, &fa, arg, sizeof(fa));
-	if (!err)
-		err = writable_mount(file);
 	if (err)
 		return err;
-	/* Extent size hints and projects: no file system of ours has them. */
-	if (fa.fsx_extsize || fa.fsx_projid || fa.fsx_cowextsize)
-		return -EOPNOTSUPP;
-	return attr_set(ctx, file, old, from_xflags(fa.fsx_xflags, old));
+	fileattr_fill_xflags(&fa, in.fsx_xflags);
+	fa.extsize = in.fsx_extsize;
+	fa.projid = in.fsx_projid;
+	fa.cowextsize = in.fsx_cowextsize;
+	return set_attr(ctx, file, &fa);
 }
 
 /* ---- sizes ---- */
@@ -270,6 +215,16 @@ static int do_vfs_ioctl(const struct op_ctx *ctx, struct file *file, unsigned cm
 	}
 }
 
+/* A file system that knows these attributes has been asked, and has none of this file. */
+static bool inode_has_answered(const struct file *file, unsigned cmd)
+{
+	const struct inode_ops *op = file->inode->op;
+
+	return op && op->fileattr_get &&
+	       (cmd == FS_IOC_GETFLAGS || cmd == FS_IOC_SETFLAGS || cmd == FS_IOC_FSGETXATTR ||
+		cmd == FS_IOC_FSSETXATTR);
+}
+
 long vfs_ioctl(const struct op_ctx *ctx, struct file *file, unsigned cmd, uint64_t arg)
 {
 	int err;
@@ -277,7 +232,7 @@ long vfs_ioctl(const struct op_ctx *ctx, struct file *file, unsigned cmd, uint64
 	if (file->fmode & FMODE_PATH)
 		return -EBADF;
 	err = do_vfs_ioctl(ctx, file, cmd, arg);
-	if (err != -ENOTTY || !file->op->ioctl)
+	if (err != -ENOTTY || !file->op->ioctl || inode_has_answered(file, cmd))
 		return err;
 	return file->op->ioctl(ctx, file, cmd, arg);
 }

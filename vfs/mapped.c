@@ -3,6 +3,7 @@
 
 #include <stdlib.h>
 
+#include "sentry/base/err.h"
 #include "sentry/base/lock.h"
 #include "sentry/base/wait.h"
 #include "vfs/ctx.h"
@@ -146,6 +147,32 @@ int mapped_sync(const struct op_ctx *ctx, uint64_t host_dev, uint64_t host_ino)
 		return 0;
 	inode = mapped->inode;
 	err = mapped->op->sync(ctx, inode);
+	inode_put(inode);
+	return err;
+}
+
+static bool can_fault; /* constant after start-up */
+
+void mapped_set_can_fault(void)
+{
+	can_fault = true;
+}
+
+bool mapped_can_fault(void)
+{
+	return can_fault;
+}
+
+int mapped_fault(const struct op_ctx *ctx, uint64_t host_dev, uint64_t host_ino, int64_t offset)
+{
+	struct mapped *mapped = find(NULL, host_dev, host_ino);
+	struct inode *inode;
+	int err;
+
+	if (!mapped)
+		return -EFAULT;
+	inode = mapped->inode;
+	err = mapped->op->fault(ctx, inode, offset);
 	inode_put(inode);
 	return err;
 }

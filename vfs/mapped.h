@@ -24,6 +24,11 @@ struct mapped_ops {
 	 * included. Called now and then. May sleep.
 	 */
 	void (*reap)(const struct op_ctx *ctx, struct inode *inode);
+	/*
+	 * A guest has touched a page at `offset` of the file, behind the end of the host file: fills
+	 * it. 0: it is there now; -errno: there is none (SIGBUS). May sleep.
+	 */
+	int (*fault)(const struct op_ctx *ctx, struct inode *inode, int64_t offset);
 };
 
 struct mapped {
@@ -47,6 +52,14 @@ void mapped_set_host(struct mapped *mapped, uint64_t host_dev, uint64_t host_ino
 bool mapped_any(void);
 /* msync(2): that of a host file, if it is registered. 0 or -errno. */
 int mapped_sync(const struct op_ctx *ctx, uint64_t host_dev, uint64_t host_ino);
+/*
+ * Whoever catches the faults of guests says so once, at start-up. Only then may a file system give
+ * mappings a host file that is shorter than the file.
+ */
+void mapped_set_can_fault(void);
+bool mapped_can_fault(void);
+/* Such a fault: of the host file at `offset`. 0, or -EFAULT and others: a SIGBUS like any other. */
+int mapped_fault(const struct op_ctx *ctx, uint64_t host_dev, uint64_t host_ino, int64_t offset);
 /* umount(2): mappings that are gone already must not keep it busy. */
 void mapped_reap(const struct op_ctx *ctx, const struct superblock *sb);
 /* execve(2): the same for a writer that keeps a program from being run. */

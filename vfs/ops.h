@@ -17,6 +17,7 @@
 #include "vfs/acl.h"
 
 struct dentry;
+struct fileattr;
 struct dir_context;
 struct file;
 struct flock_request;
@@ -34,6 +35,7 @@ struct poll_table;
 struct strbuf;
 struct superblock;
 struct uring_cmd;
+struct vfs_handle;
 
 struct superblock_ops {
 	/* The last reference is gone: free the file system's inode (it embeds struct inode). none */
@@ -44,6 +46,13 @@ struct superblock_ops {
 	bool (*drop_inode)(struct inode *inode);
 	int (*statfs)(const struct op_ctx *ctx, struct dentry *dentry, struct kstatfs *ret_statfs);
 	int (*sync_fs)(const struct op_ctx *ctx, struct superblock *sb);
+	/*
+	 * File handles, see handle.h. only_id: it will not be opened. NULL: -EOPNOTSUPP, but for
+	 * only_id; NULL or an error of fh_to_inode: -ESTALE. none, may sleep
+	 */
+	int (*encode_fh)(struct inode *inode, bool only_id, struct vfs_handle *handle);
+	int (*fh_to_inode)(const struct op_ctx *ctx, struct superblock *sb,
+			   const struct vfs_handle *handle, struct inode **ret_inode);
 	/* umount2(MNT_FORCE): abort what is under way. */
 	void (*umount_begin)(struct superblock *sb);
 	/* No namespace has a mount of it any more; it may still be in use (umount -l). */
@@ -125,9 +134,13 @@ struct inode_ops {
 	/* acl is valid and borrowed; NULL removes. The mode is to follow it. inode write */
 	int (*set_acl)(const struct op_ctx *ctx, struct dentry *dentry, enum acl_type type,
 		       struct acl *acl);
-	/* FS_IOC_GETFLAGS and friends. NULL: -ENOTTY */
-	int (*fileattr_get)(const struct op_ctx *ctx, struct dentry *dentry, unsigned *ret_flags);
-	int (*fileattr_set)(const struct op_ctx *ctx, struct dentry *dentry, unsigned flags);
+	/*
+	 * FS_IOC_GETFLAGS and friends, see fileattr.h: fa->by_flags says which form is asked or
+	 * given; get answers by fileattr_fill_*(). set: inode write. NULL: -EOPNOTSUPP
+	 */
+	int (*fileattr_get)(const struct op_ctx *ctx, struct dentry *dentry, struct fileattr *fa);
+	int (*fileattr_set)(const struct op_ctx *ctx, struct dentry *dentry,
+			    const struct fileattr *fa);
 };
 
 struct dentry_ops {

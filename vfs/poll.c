@@ -36,7 +36,8 @@ unsigned vfs_poll(const struct op_ctx *ctx, struct file *file, struct poll_table
 {
 	if (file->fmode & FMODE_PATH)
 		return POLLNVAL;
-	return file->op->poll ? file->op->poll(ctx, file, table) : POLL_ALWAYS;
+	/* A FUSE daemon may say anything: POLLNVAL is not its to say (cf. do_pollfd()). */
+	return file->op->poll ? file->op->poll(ctx, file, table) & ~(unsigned)POLLNVAL : POLL_ALWAYS;
 }
 
 static struct waitq_entry *entry_new(struct poll_wait_table *wait)

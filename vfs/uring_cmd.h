@@ -50,13 +50,13 @@ enum uring_issue_flags {
 };
 
 struct uring_cmd {
-	struct file *file; /* borrowed from the ring */
+	struct file *file;	  /* borrowed from the ring */
 	const struct op_ctx *ctx; /* the submitter's: credentials, descriptors, memory */
-	uint32_t op;	   /* sqe->cmd_op */
-	uint32_t flags;	   /* sqe->uring_cmd_flags: IORING_URING_CMD_*, checked */
+	uint32_t op;		  /* sqe->cmd_op */
+	uint32_t flags;		  /* sqe->uring_cmd_flags: IORING_URING_CMD_*, checked */
 	uint64_t user_data;
-	uint64_t addr;	   /* sqe->addr and len, which most commands do not look at: */
-	uint32_t len;	   /* /dev/fuse has its iovec of header and payload there */
+	uint64_t addr; /* sqe->addr and len, which most commands do not look at: */
+	uint32_t len;  /* /dev/fuse has its iovec of header and payload there */
 	uint8_t payload[URING_CMD_PAYLOAD]; /* zero behind what the guest's entry has */
 	uint64_t extra[2]; /* of a 32-byte completion; set before uring_cmd_done() */
 	uint64_t pdu[4];   /* the driver's; zero at first */

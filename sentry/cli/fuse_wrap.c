@@ -1,5 +1,6 @@
 #include "sentry/cli/fuse_wrap.h"
 
+#include <stdint.h>
 #include <stdlib.h>
 #include <string.h>
 
@@ -92,6 +93,7 @@ static size_t command_len(const struct run_config *config)
 
 char *const *fuse_wrap_command(const struct run_config *config)
 {
+	static char shell[] = "/bin/sh", option[] = "-c", name[] = "fusebox";
 	size_t nr = command_len(config), n = 0;
 	char **argv, *count = NULL, *text = NULL;
 
@@ -101,10 +103,10 @@ char *const *fuse_wrap_command(const struct run_config *config)
 	if (!argv || asprintf(&count, "%zu", config->nr_fuse) < 0 ||
 	    asprintf(&text, "%s%s", config->fuse_keep ? serve_on : serve_once, script) < 0)
 		fb_die("out of memory");
-	argv[n++] = strdup("/bin/sh");
-	argv[n++] = strdup("-c");
+	argv[n++] = shell;
+	argv[n++] = option;
 	argv[n++] = text;
-	argv[n++] = strdup("fusebox");
+	argv[n++] = name;
 	argv[n++] = count;
 	for (size_t i = 0; i < config->nr_fuse; i++) {
 		argv[n++] = config->fuse[i].target;
@@ -113,4 +115,13 @@ char *const *fuse_wrap_command(const struct run_config *config)
 	for (size_t i = 0; i < nr; i++)
 		argv[n++] = config->argv[i];
 	return argv;
+}
+
+void fuse_wrap_free(const struct run_config *config, char *const *argv)
+{
+	if (argv == config->argv)
+		return;
+	free(argv[2]); /* the script, and how many mounts it makes */
+	free(argv[4]);
+	free((void *)(uintptr_t)argv);
 }

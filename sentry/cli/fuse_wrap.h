@@ -7,7 +7,8 @@
 
 struct run_config;
 
-/* argv for the first guest: the command itself without --fuse. Never freed. */
+/* argv for the first guest: the command itself without --fuse. fuse_wrap_free() when it is over. */
 char *const *fuse_wrap_command(const struct run_config *config);
+void fuse_wrap_free(const struct run_config *config, char *const *argv);
 
 #endif

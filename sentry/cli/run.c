@@ -179,6 +179,7 @@ static int run_sandbox(const struct run_config *config)
 	(void)control_open();
 	err = launch_run(&launch, &result);
 	control_close();
+	fuse_wrap_free(config, launch.argv);
 	free(envp);
 	console_flush();
 	console_restore();

@@ -206,6 +206,16 @@ static int mount_system(const struct op_ctx *ctx)
 	return 0;
 }
 
+/*
+ * fusermount3 and others count mounts in /etc/mtab: where the host has none, as a container made of
+ * packages alone, there is one in the writable layer. Nothing depends on it: errors do not count.
+ */
+static void link_mtab(const struct op_ctx *ctx, const struct run_config *config)
+{
+	if (config->root_mode == ROOT_OVERLAY)
+		(void)vfs_symlink(ctx, NULL, "/etc/mtab", "../proc/self/mounts");
+}
+
 static int mount_bind(const struct op_ctx *ctx, const struct bind_option *bind)
 {
 	struct superblock *sb;
@@ -237,6 +247,7 @@ static int mount_all(const struct op_ctx *ctx, const struct run_config *config)
 {
 	int err = mount_system(ctx);
 
+	link_mtab(ctx, config);
 	for (size_t i = 0; !err && i < config->nr_tmpfs; i++) {
 		err = mount_type(ctx, "tmpfs", config->tmpfs[i], MS_NOSUID | MS_NODEV, "mode=1777");
 		if (err)

@@ -6,7 +6,7 @@ cd "$(dirname "$0")/../.." || exit 2
 . tests/lib.sh
 guests=$PWD/${STRESS_GUESTS:-build/release/tests/stress-guest}
 scale=1
-[ -n "${LONG:-}" ] && scale=20
+[ -n "${LONG:-}" ] && scale=20 TEST_TIMEOUT=1800
 
 stress() { # PROGRAM ARGUMENTS...
 	local program=$1
@@ -127,6 +127,7 @@ stress lifecycle groupkills $((36 * scale))
 stress lifecycle sigexec $((40 * scale))
 stress stopcont $((1000 * scale))
 stress masks $((60 * scale))
+stress dispositions $((2000 * scale))
 expect "1 000 short commands" 1000 box -- /bin/sh -c \
 	'i=0; while [ $i -lt 1000 ]; do /bin/true && i=$((i + 1)); done; echo $i'
 

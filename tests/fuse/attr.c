@@ -218,7 +218,7 @@ Test(fuse_attr, access_is_the_daemons_without_default_permissions)
 	DAEMON_STOP(d);
 }
 
-Test(fuse_attr, statfs_is_shown_as_it_came) /* F164 */
+Test(fuse_attr, statfs_is_shown_as_it_came) /* F164, Z28 */
 {
 	struct daemon *d = daemon_start(NULL);
 	struct fuse_kstatfs out = {.blocks = 100,

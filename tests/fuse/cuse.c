@@ -3,9 +3,11 @@
 #include <sys/ioctl.h>
 
 #include "devfuse/proto.h"
+#include "devfuse/report.h"
 #include "fusefs/cuse_type.h"
 #include "tests/unit/vfs/dev_world.h"
 #include "vfs/lock.h"
+#include "vfs/strbuf.h"
 
 static void setup(void)
 {
@@ -706,4 +708,24 @@ Test(cuse, an_interrupted_read_tells_the_daemon) /* C11 */
 	waiter_reset(c.waiter);
 	closed(&c);
 	stop();
+}
+
+Test(cuse, is_in_the_report) /* Linux's fusectl does not have it, nor has ours: C05 */
+{
+	const struct cuse_init_out out = init_out(0);
+	struct strbuf text = STRBUF_INIT;
+
+	channel = world_open("/dev/cuse", O_RDWR);
+	fuse_report(&text);
+	cr_assert(strstr(text.buf, "CUSE device without"), "%s", text.buf);
+	strbuf_free(&text);
+	want(CUSE_INIT);
+	cr_assert_gt(answer_init(&out, "DEVNAME=dev", sizeof("DEVNAME=dev")), 0);
+	fuse_report(&text);
+	cr_assert(strstr(text.buf, "CUSE device dev: alive"), "%s", text.buf);
+	strbuf_free(&text);
+	file_put(channel);
+	fuse_report(&text);
+	cr_assert_str_eq(text.buf, "no FUSE connections\n");
+	strbuf_free(&text);
 }

@@ -123,7 +123,7 @@ Test(fuse_direct, o_direct_reads_within_the_file)
 	expect_reply(d, FUSE_READ, 5, data, 4096);
 	last = expect_reply(d, FUSE_READ, 5, data, 10);
 	cr_assert_eq(client_pread(d, file, buf, PAGES * 4096, 0), 4106);
-	cr_assert(daemon_wait(d, last)); /* noted after the answer */
+	cr_assert(daemon_wait(d, last));
 	cr_assert_eq(step_in(last, struct fuse_read_in)->size, 10);
 	cr_assert_eq(client_pread(d, file, buf, PAGES * 4096, 4106), 0);
 	free(data);

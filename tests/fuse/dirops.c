@@ -56,7 +56,7 @@ Test(fuse_dirops, mkdir_reply_must_be_a_new_directory)
 	DAEMON_STOP(d);
 }
 
-Test(fuse_dirops, mknod_encodes_the_device) /* S15 */
+Test(fuse_dirops, mknod_encodes_the_device)
 {
 	struct daemon *d = daemon_start(NULL);
 	struct step *s;

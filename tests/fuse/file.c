@@ -44,7 +44,7 @@ Test(fuse_file, fsync_says_whether_data_is_enough) /* F140 */
 	DAEMON_STOP(d);
 }
 
-Test(fuse_file, seek_data_asks_until_enosys) /* F142 */
+Test(fuse_file, seek_data_asks_until_enosys) /* F142, Z25 */
 {
 	struct daemon *d = daemon_start(NULL);
 	struct fuse_lseek_out out = {50}, bad = {1ULL << 63};
@@ -80,7 +80,7 @@ Test(fuse_file, fallocate_modes_and_enosys) /* F141 */
 	DAEMON_STOP(d);
 }
 
-Test(fuse_file, copy_file_range_falls_back_to_the_old_opcode) /* F143 */
+Test(fuse_file, copy_file_range_falls_back_to_the_old_opcode) /* F143, Z26 */
 {
 	struct daemon *d = daemon_start(NULL);
 	struct fuse_write_out out = {.size = 7};

@@ -194,7 +194,7 @@ Test(fuse_locks, flock_is_the_open_files_and_release_ends_it)
 	DAEMON_STOP(d);
 }
 
-Test(fuse_locks, getlk_checks_the_answer) /* F114 */
+Test(fuse_locks, getlk_checks_the_answer) /* F114, Z23, Z28 */
 {
 	static const struct {
 		struct fuse_file_lock lk;

@@ -143,7 +143,7 @@ Test(fuse_lookup, changed_nodeid_is_looked_up_twice)
 }
 
 /* F10: the same nodeid with another type is another object, the old one is bad. */
-Test(fuse_lookup, changed_type_makes_the_old_inode_bad)
+Test(fuse_lookup, changed_type_makes_the_old_inode_bad) /* Z08 */
 {
 	struct daemon *d = daemon_start(NULL);
 	struct kstat st;

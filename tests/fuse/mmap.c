@@ -6,6 +6,7 @@
 #include <sys/mman.h>
 #include <unistd.h>
 
+#include "fusefs/cache.h"
 #include "tests/support/daemon.h"
 #include "vfs/inode.h"
 #include "vfs/mapped.h"
@@ -360,4 +361,194 @@ Test(fuse_mmap, the_end_of_a_large_file_is_one_read)
 	cr_assert_eq(step_in(r, struct fuse_read_in)->size, 4096);
 	free(page);
 	finish(d, file, at, 4096);
+}
+
+#define MIB (1LL << 20)
+
+/* A file of so many MiB, READs of 1 MiB, and LSEEK unknown. */
+static struct file *open_large(struct daemon **ret_d, uint64_t size, unsigned flags)
+{
+	struct daemon_config config = {.flags = FUSE_MAX_PAGES | FUSE_BIG_WRITES,
+				       .max_pages = 256,
+				       .max_write = MIB};
+	struct daemon *d = daemon_start(&config);
+	struct file *file = NULL;
+
+	mapped_set_can_fault();
+	expect_entry(d, FUSE_LOOKUP, 1, 5, S_IFREG | 0644, size, 100);
+	expect_open(d, FUSE_OPEN, 5, 3, 0);
+	cr_assert_eq(client_open(d, "/f", flags, &file), 0);
+	expect_error(d, FUSE_LSEEK, 5, ENOSYS);
+	*ret_d = d;
+	return file;
+}
+
+/* READs of so many MiB from `first` on. */
+static void expect_mibs(struct daemon *d, int first, int count)
+{
+	char *data = malloc(MIB);
+
+	for (int i = first; i < first + count; i++) {
+		memset(data, 'a' + i, MIB);
+		expect_read(d, data, MIB);
+	}
+	free(data);
+}
+
+static char *map_reading(struct daemon *d, struct file *file, size_t length, struct stat *ret_host)
+{
+	struct mmap_request req = {0, length, PROT_READ, MAP_SHARED};
+	int hostfd;
+	char *at;
+
+	cr_assert_eq(file->op->mmap(CTX, file, &req, &hostfd), 0);
+	at = mmap(NULL, length, PROT_READ, MAP_SHARED, hostfd, 0);
+	cr_assert_neq(at, MAP_FAILED);
+	cr_assert_eq(fstat(hostfd, ret_host), 0);
+	close(hostfd);
+	return at;
+}
+
+static int touch(struct daemon *d, const struct stat *host, int64_t offset)
+{
+	return mapped_fault(CTX, host->st_dev, host->st_ino, offset);
+}
+
+/* F102: mmap(2) reads a first part only, a touch the part in which it is; errors are SIGBUS. */
+Test(fuse_mmap, a_large_mapping_is_filled_as_it_is_touched)
+{
+	struct daemon *d;
+	struct file *file = open_large(&d, 64 * MIB, O_RDONLY);
+	struct stat host;
+	char *at;
+
+	expect_mibs(d, 0, 4);
+	at = map_reading(d, file, 64 * MIB, &host);
+	cr_assert_eq(at[0], 'a');
+	cr_assert_eq(host.st_size, 4 * MIB);
+	expect_mibs(d, 4, 8);
+	cr_assert_eq(touch(d, &host, 9 * MIB), 0);
+	cr_assert_eq(at[5 * MIB], 'a' + 5);
+	cr_assert_eq(at[12 * MIB - 1], 'a' + 11);
+	cr_assert_eq(touch(d, &host, 3 * MIB), 0); /* is there */
+	expect_error(d, FUSE_READ, 5, EIO);
+	cr_assert_eq(touch(d, &host, 12 * MIB), -EIO);
+	cr_assert_eq(touch(d, &host, 64 * MIB), -EFAULT);
+	finish(d, file, at, 64 * MIB);
+}
+
+/* The file stays open until the mapping is gone, and then nothing is left of it. */
+Test(fuse_mmap, a_large_mapping_holds_its_file) /* F59, F103 */
+{
+	struct daemon *d;
+	struct file *file = open_large(&d, 64 * MIB, O_RDONLY);
+	const struct superblock *sb = file->inode->sb;
+	struct step *release;
+	struct stat host;
+	char *at;
+
+	expect_mibs(d, 0, 4);
+	at = map_reading(d, file, 64 * MIB, &host);
+	expect_error(d, FUSE_FLUSH, 5, ENOSYS);
+	client_close(d, file);
+	mapped_reap(CTX, sb); /* still mapped: a RELEASE would find no step */
+	expect_mibs(d, 4, 4);
+	cr_assert_eq(touch(d, &host, 4 * MIB), 0);
+	cr_assert_eq(at[4 * MIB], 'e');
+	munmap(at, 64 * MIB);
+	release = expect_error(d, FUSE_RELEASE, 5, 0);
+	mapped_reap(CTX, sb);
+	cr_assert(daemon_wait(d, release));
+	DAEMON_STOP(d);
+}
+
+/* read(2) and write(2) far behind the frontier are right, and leave no zeros before them. */
+Test(fuse_mmap, descriptors_work_behind_the_frontier)
+{
+	struct daemon *d;
+	struct file *file = open_large(&d, 64 * MIB, O_RDWR);
+	char *at, *data = malloc(MIB), byte;
+	struct stat host;
+	struct step *w;
+
+	expect_mibs(d, 0, 4);
+	at = map_reading(d, file, 64 * MIB, &host);
+	memset(data, 'r', MIB);
+	expect_read(d, data, 4096);
+	cr_assert_eq(client_pread(d, file, &byte, 1, 20 * MIB), 1);
+	cr_assert_eq(byte, 'r');
+	expect_error(d, FUSE_GETXATTR, 5, ENOSYS);
+	w = expect_write(d, 4096);
+	cr_assert_eq(client_pwrite(d, file, data, 4096, 30 * MIB), 4096);
+	cr_assert(daemon_wait(d, w));
+	expect_mibs(d, 4, 4);
+	cr_assert_eq(touch(d, &host, 4 * MIB), 0);
+	cr_assert_eq(at[4 * MIB], 'e');
+	cr_assert_eq(at[8 * MIB - 1], 'h');
+	free(data);
+	finish(d, file, at, 64 * MIB);
+}
+
+/* Who reads a mapping does not keep others from mapping the file for writing. */
+Test(fuse_mmap, readers_do_not_hinder_a_writer)
+{
+	struct daemon *d = daemon_start(NULL);
+	struct file *reader = NULL, *writer = NULL;
+	char *data = calloc(1, 4096), *seen, *at;
+	struct stat host;
+
+	expect_entry(d, FUSE_LOOKUP, 1, 5, S_IFREG | 0644, 4096, 100);
+	expect_open(d, FUSE_OPEN, 5, 3, FOPEN_KEEP_CACHE);
+	cr_assert_eq(client_open(d, "/f", O_RDONLY, &reader), 0);
+	expect_read(d, data, 4096);
+	seen = map_reading(d, reader, 4096, &host);
+	expect_open(d, FUSE_OPEN, 5, 4, FOPEN_KEEP_CACHE);
+	cr_assert_eq(client_open(d, "/f", O_RDWR, &writer), 0);
+	at = map(d, writer, 0, 4096);
+	at[7] = 'x';
+	cr_assert_eq(seen[7], 'x');
+	expect_write(d, 4096);
+	munmap(at, 4096);
+	reap(d, writer);
+	daemon_ignore(d, FUSE_FLUSH);
+	daemon_ignore(d, FUSE_RELEASE);
+	client_close(d, writer);
+	free(data);
+	finish(d, reader, seen, 4096);
+}
+
+/* Over the budget: what is mapped stays, and goes when the mapping has gone. */
+Test(fuse_mmap, pages_of_a_mapping_are_reclaimed_after_it)
+{
+	struct daemon *d = daemon_start(NULL);
+	struct file *mapped = NULL, *other = NULL;
+	char *data = calloc(1, 4096), *at, byte;
+	struct stat host;
+
+	daemon_ignore(d, FUSE_FLUSH);
+	daemon_ignore(d, FUSE_RELEASE);
+	expect_entry(d, FUSE_LOOKUP, 1, 5, S_IFREG | 0644, 4096, 100);
+	expect_open(d, FUSE_OPEN, 5, 3, 0);
+	cr_assert_eq(client_open(d, "/f", O_RDONLY, &mapped), 0);
+	expect_entry(d, FUSE_LOOKUP, 1, 6, S_IFREG | 0644, 4096, 100);
+	expect_open(d, FUSE_OPEN, 6, 4, 0);
+	cr_assert_eq(client_open(d, "/g", O_RDONLY, &other), 0);
+	data[9] = 'm';
+	expect_read(d, data, 4096);
+	at = map_reading(d, mapped, 4096, &host);
+	fuse_cache_set_budget(0);
+	for (int i = 1; i >= 0; i--) {
+		expect_reply(d, FUSE_READ, 6, data, 4096);
+		cr_assert_eq(client_pread(d, other, &byte, 1, 0), 1);
+		cr_assert_eq(fuse_cache_pages(), (uint64_t)i);
+		if (i) {
+			cr_assert_eq(at[9], 'm');
+			munmap(at, 4096);
+			cr_assert_eq(client_pread(d, mapped, &byte, 1, 9), 1);
+		}
+	}
+	free(data);
+	client_close(d, mapped);
+	client_close(d, other);
+	DAEMON_STOP(d);
 }

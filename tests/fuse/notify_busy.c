@@ -7,8 +7,8 @@
 
 TestSuite(fuse_notify_busy, .timeout = 60);
 
-#define ROUNDS	  400
-#define CLIENTS	  3
+#define ROUNDS 400
+#define CLIENTS 3
 #define NOTIFIERS 2
 
 static struct daemon *busy;
@@ -53,16 +53,16 @@ static void *client_main(void *arg)
 
 static ssize_t name_message(int code, unsigned n)
 {
-	static const char *const names[] = {"f", "g", "d", "l", "m", "none"};
+	static const char *const names[] = { "f", "g", "d", "l", "m", "none" };
 	const char *name = names[n % 6];
 	struct {
 		struct fuse_notify_inval_entry_out out;
 		char name[8];
-	} entry = {{1, (uint32_t)strlen(name), n & 1}, ""};
+	} entry = { { 1, (uint32_t)strlen(name), n & 1 }, "" };
 	struct {
 		struct fuse_notify_delete_out out;
 		char name[8];
-	} gone = {{1, n % 12, (uint32_t)strlen(name), 0}, ""};
+	} gone = { { 1, n % 12, (uint32_t)strlen(name), 0 }, "" };
 
 	if (code == FUSE_NOTIFY_DELETE) {
 		memcpy(gone.name, name, strlen(name));
@@ -77,13 +77,13 @@ static ssize_t data_message(int code, unsigned n)
 	struct {
 		struct fuse_notify_store_out out;
 		char data[64];
-	} store = {{n % 9, n % 20, 64, 0}, "stored"};
-	struct fuse_notify_retrieve_out retrieve = {n | 1, n % 9, 0, 100, 0};
-	struct fuse_notify_inval_inode_out inval = {n % 9, (int64_t)(n % 3) - 1, n % 5};
+	} store = { { n % 9, n % 20, 64, 0 }, "stored" };
+	struct fuse_notify_retrieve_out retrieve = { n | 1, n % 9, 0, 100, 0 };
+	struct fuse_notify_inval_inode_out inval = { n % 9, (int64_t)(n % 3) - 1, n % 5 };
 	struct {
 		struct fuse_notify_prune_out out;
 		uint64_t nodes[2];
-	} prune = {{.count = 2}, {n % 9, 20}};
+	} prune = { { .count = 2 }, { n % 9, 20 } };
 	uint64_t kh = n % 4;
 
 	switch (code) {
@@ -123,7 +123,7 @@ static void *notifier_main(void *arg)
 /* T01-T09, N02: nobody waits for ever, and nobody gets an error that is not his. */
 Test(fuse_notify_busy, messages_of_every_kind_disturb_nobody)
 {
-	struct daemon_config config = {.threads = 2};
+	struct daemon_config config = { .threads = 2 };
 	pthread_t clients[CLIENTS], notifiers[NOTIFIERS];
 	struct honest *h;
 	void *ret;
@@ -135,7 +135,8 @@ Test(fuse_notify_busy, messages_of_every_kind_disturb_nobody)
 	for (uintptr_t i = 0; i < CLIENTS; i++)
 		cr_assert_eq(pthread_create(&clients[i], NULL, client_main, NULL), 0);
 	for (uintptr_t i = 0; i < NOTIFIERS; i++)
-		cr_assert_eq(pthread_create(&notifiers[i], NULL, notifier_main, (void *)(i * 3)), 0);
+		cr_assert_eq(pthread_create(&notifiers[i], NULL, notifier_main, (void *)(i * 3)),
+			     0);
 	for (int i = 0; i < CLIENTS; i++) {
 		pthread_join(clients[i], &ret);
 		cr_expect_null(ret, "a client got %ld", (long)(intptr_t)ret);
@@ -160,7 +161,7 @@ static long stat_x(struct daemon *d, void *arg)
 /* In the middle of a LOOKUP in that directory, INVAL_INODE of it has no lock to wait for. */
 Test(fuse_notify_busy, inval_inode_does_not_wait_for_a_request_under_way) /* N01, T02 */
 {
-	struct fuse_notify_inval_inode_out out = {1, 0, 0};
+	struct fuse_notify_inval_inode_out out = { 1, 0, 0 };
 	struct daemon *d = daemon_start(NULL);
 	struct step *s = expect_silence(d, FUSE_LOOKUP, 1);
 	struct client_thread t;
@@ -178,7 +179,7 @@ static void *inval_x(void *arg)
 	struct {
 		struct fuse_notify_inval_entry_out out;
 		char name[2];
-	} msg = {{1, 1, 0}, "x"};
+	} msg = { { 1, 1, 0 }, "x" };
 
 	return (void *)(intptr_t)daemon_notify(arg, FUSE_NOTIFY_INVAL_ENTRY, &msg, 18);
 }

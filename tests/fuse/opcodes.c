@@ -52,7 +52,7 @@ static long do_getattr(struct scene *s)
 }
 static long do_setattr(struct scene *s)
 {
-	struct iattr attr = {.valid = ATTR_MODE, .mode = 0600};
+	struct iattr attr = { .valid = ATTR_MODE, .mode = 0600 };
 
 	return notify_change(CTX(s), &s->file->path, &attr);
 }
@@ -184,7 +184,7 @@ static long do_readdir(struct scene *s)
 }
 static long lock(struct scene *s, int cmd)
 {
-	struct flock_request req = {.type = F_WRLCK, .start = 5, .end = 9};
+	struct flock_request req = { .type = F_WRLCK, .start = 5, .end = 9 };
 
 	return vfs_lock_file(CTX(s), s->file, cmd, &req);
 }
@@ -210,7 +210,7 @@ static long do_ioctl(struct scene *s)
 }
 static long do_poll(struct scene *s)
 {
-	struct poll_item item = {.file = s->file, .events = POLLIN};
+	struct poll_item item = { .file = s->file, .events = POLLIN };
 
 	return vfs_poll_items(CTX(s), &item, 1, WAIT_FOREVER) == 1 ? (long)item.revents : -1;
 }
@@ -248,85 +248,88 @@ struct row {
 	uint32_t opcode;
 	long (*run)(struct scene *s);
 	uint64_t nodeid;
-	size_t in;	 /* bytes behind the header */
-	size_t out;	 /* the longest good answer */
+	size_t in;  /* bytes behind the header */
+	size_t out; /* the longest good answer */
 	unsigned kind;
-	long result;	 /* of a good answer */
-	long enosys;	 /* result after ENOSYS, and ever after if STICKY */
-	long failed;	 /* result after EPERM; 0: -EPERM */
-	uint32_t undo;	 /* what follows the late answer to a killed client */
+	long result;   /* of a good answer */
+	long enosys;   /* result after ENOSYS, and ever after if STICKY */
+	long failed;   /* result after EPERM; 0: -EPERM */
+	uint32_t undo; /* what follows the late answer to a killed client */
 	struct {
 		uint32_t before; /* minor */
 		size_t in, out;	 /* 0: the same */
 	} old[2];
-	uint64_t flags; /* INIT */
+	uint64_t flags;	  /* INIT */
 	uint32_t without; /* this opcode has to be ENOSYS before */
 };
 
-#define ENTRY	   .out = 128, .undo = FUSE_FORGET
-#define OLD_ENTRY  .old = {{9, 0, 120}}
-#define OLD_ATTR   .old = {{9, 0, 96}}
-#define NO_XATTR   .kind = STICKY, .enosys = -EOPNOTSUPP
+#define ENTRY .out = 128, .undo = FUSE_FORGET
+#define OLD_ENTRY .old = { { 9, 0, 120 } }
+#define OLD_ATTR .old = { { 9, 0, 96 } }
+#define NO_XATTR .kind = STICKY, .enosys = -EOPNOTSUPP
 
 static const struct row rows[] = {
-	{FUSE_LOOKUP, do_lookup, 1, 4, ENTRY, OLD_ENTRY, .enosys = -ENOSYS},
-	{FUSE_GETATTR, do_getattr, HONEST_FILE, 16, 104, OLD_ATTR, .enosys = -ENOSYS},
-	{FUSE_SETATTR, do_setattr, HONEST_FILE, 88, 104, OLD_ATTR, .enosys = -ENOSYS},
-	{FUSE_READLINK, do_readlink, HONEST_LINK, 0, 4095, .kind = VAR, .enosys = -ENOSYS},
-	{FUSE_SYMLINK, do_symlink, 1, 2 + 7, ENTRY, OLD_ENTRY, .enosys = -ENOSYS},
-	{FUSE_MKNOD, do_mknod, 1, 16 + 2, ENTRY, .old = {{9, 8 + 2, 120}, {12, 8 + 2, 0}},
-	 .enosys = -ENOSYS},
-	{FUSE_MKDIR, do_mkdir, 1, 8 + 2, ENTRY, OLD_ENTRY, .enosys = -ENOSYS},
-	{FUSE_UNLINK, do_unlink, 1, 2, 0, .enosys = -ENOSYS},
-	{FUSE_RMDIR, do_rmdir, 1, 2, 0, .enosys = -ENOSYS},
-	{FUSE_RENAME, do_rename, 1, 8 + 2 + 2, 0, .enosys = -ENOSYS},
-	{FUSE_LINK, do_link, 1, 8 + 2, ENTRY, OLD_ENTRY, .kind = STICKY, .enosys = -EPERM},
-	{FUSE_OPEN, do_open, HONEST_OTHER, 8, 16, .kind = STICKY, .undo = FUSE_RELEASE},
-	{FUSE_READ, do_read, HONEST_FILE, 40, 4, .kind = VAR, .result = 4, .enosys = -ENOSYS},
-	{FUSE_WRITE, do_write, HONEST_FILE, 40 + 4, 8, .result = 4, .old = {{9, 24 + 4, 0}},
-	 .enosys = -ENOSYS},
-	{FUSE_STATFS, do_statfs, HONEST_FILE, 0, 80, .old = {{4, 0, 48}}, .enosys = -ENOSYS},
-	{FUSE_RELEASE, do_open, HONEST_OTHER, 24, 0, .kind = DEAF},
-	{FUSE_FSYNC, do_fsync, HONEST_FILE, 16, 0, .kind = STICKY},
-	{FUSE_SETXATTR, do_setxattr, HONEST_FILE, 8 + 7 + 1, 0, NO_XATTR},
-	{FUSE_GETXATTR, do_getxattr, HONEST_FILE, 8 + 7, 4, .kind = VAR | STICKY, .result = 4,
-	 .enosys = -EOPNOTSUPP},
-	{FUSE_LISTXATTR, do_listxattr, HONEST_FILE, 8, 4, .kind = VAR | STICKY, .result = 4, .enosys = -EOPNOTSUPP},
-	{FUSE_REMOVEXATTR, do_removexattr, HONEST_FILE, 7, 0, NO_XATTR},
-	{FUSE_FLUSH, do_flush, HONEST_FILE, 24, 0, .kind = STICKY},
-	{FUSE_OPENDIR, do_opendir, HONEST_DIR, 8, 16, .kind = STICKY, .undo = FUSE_RELEASEDIR},
-	{FUSE_READDIR, do_readdir, HONEST_DIR, 40, 4096, .kind = VAR, .result = 2, .enosys = -ENOSYS},
-	{FUSE_RELEASEDIR, do_opendir, HONEST_DIR, 24, 0, .kind = DEAF},
-	{FUSE_FSYNCDIR, do_fsyncdir, HONEST_DIR, 16, 0, .kind = STICKY},
-	{FUSE_GETLK, do_getlk, HONEST_FILE, 48, 24, .enosys = -ENOSYS,
-	 .flags = FUSE_POSIX_LOCKS},
-	{FUSE_SETLK, do_setlk, HONEST_FILE, 48, 0, .enosys = -ENOSYS, .undo = FUSE_SETLK,
-	 .flags = FUSE_POSIX_LOCKS},
-	{FUSE_SETLKW, do_setlkw, HONEST_FILE, 48, 0, .enosys = -ENOSYS, .undo = FUSE_SETLK,
-	 .flags = FUSE_POSIX_LOCKS},
-	{FUSE_ACCESS, do_access, HONEST_FILE, 8, 0, .kind = STICKY},
-	{FUSE_CREATE, do_create, 1, 16 + 2, 144, .kind = STICKY, .undo = FUSE_RELEASE,
-	 .old = {{9, 8 + 2, 136}, {12, 8 + 2, 0}}},
-	{FUSE_IOCTL, do_ioctl, HONEST_FILE, 32, 16, .enosys = -ENOTTY},
-	{FUSE_POLL, do_poll, HONEST_FILE, 24, 8, .kind = STICKY, .result = POLLIN, .enosys = POLLIN, .failed = POLLERR},
-	{FUSE_FALLOCATE, do_fallocate, HONEST_FILE, 32, 0, NO_XATTR},
-	{FUSE_READDIRPLUS, do_readdir, HONEST_DIR, 40, 4096, .kind = VAR, .result = 2, .enosys = -ENOSYS,
-	 .undo = FUSE_FORGET, .flags = FUSE_DO_READDIRPLUS},
-	{FUSE_RENAME2, do_rename2, 1, 16 + 2 + 2, 0, .kind = STICKY, .enosys = -EINVAL},
-	{FUSE_LSEEK, do_lseek, HONEST_FILE, 24, 8, .kind = STICKY, .result = 7, .enosys = 1},
-	{FUSE_COPY_FILE_RANGE, do_copy, HONEST_FILE, 56, 8, .kind = STICKY, .result = 4, .enosys = 4,
-	 .without = FUSE_COPY_FILE_RANGE_64},
-	{FUSE_TMPFILE, do_tmpfile, 1, 16 + 2, 144, .kind = STICKY, .enosys = -EOPNOTSUPP,
-	 .undo = FUSE_RELEASE},
-	{FUSE_STATX, do_statx, HONEST_FILE, 24, 288, .kind = STICKY},
-	{FUSE_COPY_FILE_RANGE_64, do_copy, HONEST_FILE, 56, 8, .kind = STICKY, .result = 4, .enosys = 4},
+	{ FUSE_LOOKUP, do_lookup, 1, 4, ENTRY, OLD_ENTRY, .enosys = -ENOSYS },
+	{ FUSE_GETATTR, do_getattr, HONEST_FILE, 16, 104, OLD_ATTR, .enosys = -ENOSYS },
+	{ FUSE_SETATTR, do_setattr, HONEST_FILE, 88, 104, OLD_ATTR, .enosys = -ENOSYS },
+	{ FUSE_READLINK, do_readlink, HONEST_LINK, 0, 4095, .kind = VAR, .enosys = -ENOSYS },
+	{ FUSE_SYMLINK, do_symlink, 1, 2 + 7, ENTRY, OLD_ENTRY, .enosys = -ENOSYS },
+	{ FUSE_MKNOD, do_mknod, 1, 16 + 2, ENTRY, .old = { { 9, 8 + 2, 120 }, { 12, 8 + 2, 0 } },
+	  .enosys = -ENOSYS },
+	{ FUSE_MKDIR, do_mkdir, 1, 8 + 2, ENTRY, OLD_ENTRY, .enosys = -ENOSYS },
+	{ FUSE_UNLINK, do_unlink, 1, 2, 0, .enosys = -ENOSYS },
+	{ FUSE_RMDIR, do_rmdir, 1, 2, 0, .enosys = -ENOSYS },
+	{ FUSE_RENAME, do_rename, 1, 8 + 2 + 2, 0, .enosys = -ENOSYS },
+	{ FUSE_LINK, do_link, 1, 8 + 2, ENTRY, OLD_ENTRY, .kind = STICKY, .enosys = -EPERM },
+	{ FUSE_OPEN, do_open, HONEST_OTHER, 8, 16, .kind = STICKY, .undo = FUSE_RELEASE },
+	{ FUSE_READ, do_read, HONEST_FILE, 40, 4, .kind = VAR, .result = 4, .enosys = -ENOSYS },
+	{ FUSE_WRITE, do_write, HONEST_FILE, 40 + 4, 8, .result = 4, .old = { { 9, 24 + 4, 0 } },
+	  .enosys = -ENOSYS },
+	{ FUSE_STATFS, do_statfs, HONEST_FILE, 0, 80, .old = { { 4, 0, 48 } }, .enosys = -ENOSYS },
+	{ FUSE_RELEASE, do_open, HONEST_OTHER, 24, 0, .kind = DEAF },
+	{ FUSE_FSYNC, do_fsync, HONEST_FILE, 16, 0, .kind = STICKY },
+	{ FUSE_SETXATTR, do_setxattr, HONEST_FILE, 8 + 7 + 1, 0, NO_XATTR },
+	{ FUSE_GETXATTR, do_getxattr, HONEST_FILE, 8 + 7, 4, .kind = VAR | STICKY, .result = 4,
+	  .enosys = -EOPNOTSUPP },
+	{ FUSE_LISTXATTR, do_listxattr, HONEST_FILE, 8, 4, .kind = VAR | STICKY, .result = 4,
+	  .enosys = -EOPNOTSUPP },
+	{ FUSE_REMOVEXATTR, do_removexattr, HONEST_FILE, 7, 0, NO_XATTR },
+	{ FUSE_FLUSH, do_flush, HONEST_FILE, 24, 0, .kind = STICKY },
+	{ FUSE_OPENDIR, do_opendir, HONEST_DIR, 8, 16, .kind = STICKY, .undo = FUSE_RELEASEDIR },
+	{ FUSE_READDIR, do_readdir, HONEST_DIR, 40, 4096, .kind = VAR, .result = 2,
+	  .enosys = -ENOSYS },
+	{ FUSE_RELEASEDIR, do_opendir, HONEST_DIR, 24, 0, .kind = DEAF },
+	{ FUSE_FSYNCDIR, do_fsyncdir, HONEST_DIR, 16, 0, .kind = STICKY },
+	{ FUSE_GETLK, do_getlk, HONEST_FILE, 48, 24, .enosys = -ENOSYS, .flags = FUSE_POSIX_LOCKS },
+	{ FUSE_SETLK, do_setlk, HONEST_FILE, 48, 0, .enosys = -ENOSYS, .undo = FUSE_SETLK,
+	  .flags = FUSE_POSIX_LOCKS },
+	{ FUSE_SETLKW, do_setlkw, HONEST_FILE, 48, 0, .enosys = -ENOSYS, .undo = FUSE_SETLK,
+	  .flags = FUSE_POSIX_LOCKS },
+	{ FUSE_ACCESS, do_access, HONEST_FILE, 8, 0, .kind = STICKY },
+	{ FUSE_CREATE, do_create, 1, 16 + 2, 144, .kind = STICKY, .undo = FUSE_RELEASE,
+	  .old = { { 9, 8 + 2, 136 }, { 12, 8 + 2, 0 } } },
+	{ FUSE_IOCTL, do_ioctl, HONEST_FILE, 32, 16, .enosys = -ENOTTY },
+	{ FUSE_POLL, do_poll, HONEST_FILE, 24, 8, .kind = STICKY, .result = POLLIN,
+	  .enosys = POLLIN, .failed = POLLERR },
+	{ FUSE_FALLOCATE, do_fallocate, HONEST_FILE, 32, 0, NO_XATTR },
+	{ FUSE_READDIRPLUS, do_readdir, HONEST_DIR, 40, 4096, .kind = VAR, .result = 2,
+	  .enosys = -ENOSYS, .undo = FUSE_FORGET, .flags = FUSE_DO_READDIRPLUS },
+	{ FUSE_RENAME2, do_rename2, 1, 16 + 2 + 2, 0, .kind = STICKY, .enosys = -EINVAL },
+	{ FUSE_LSEEK, do_lseek, HONEST_FILE, 24, 8, .kind = STICKY, .result = 7, .enosys = 1 },
+	{ FUSE_COPY_FILE_RANGE, do_copy, HONEST_FILE, 56, 8, .kind = STICKY, .result = 4,
+	  .enosys = 4, .without = FUSE_COPY_FILE_RANGE_64 },
+	{ FUSE_TMPFILE, do_tmpfile, 1, 16 + 2, 144, .kind = STICKY, .enosys = -EOPNOTSUPP,
+	  .undo = FUSE_RELEASE },
+	{ FUSE_STATX, do_statx, HONEST_FILE, 24, 288, .kind = STICKY },
+	{ FUSE_COPY_FILE_RANGE_64, do_copy, HONEST_FILE, 56, 8, .kind = STICKY, .result = 4,
+	  .enosys = 4 },
 };
 #define NR_ROWS (sizeof(rows) / sizeof(rows[0]))
 #define WHO(row) fuse_opcode_name((row)->opcode)
 
 static void scene_open(struct scene *s, const struct row *row, uint32_t minor)
 {
-	struct daemon_config config = {.minor = minor, .flags = row->flags};
+	struct daemon_config config = { .minor = minor, .flags = row->flags };
 
 	config.flags |= FUSE_BIG_WRITES | FUSE_PARALLEL_DIROPS | FUSE_ATOMIC_O_TRUNC;
 	s->h = honest_start(&config);
@@ -335,14 +338,14 @@ static void scene_open(struct scene *s, const struct row *row, uint32_t minor)
 	cr_assert_eq(client_open(s->d, "/g", O_RDWR, &s->other), 0);
 	cr_assert_eq(client_open(s->d, "/d", O_RDONLY | O_DIRECTORY, &s->dir), 0);
 	if (row->without) {
-		honest_subject(s->h, row->without, (struct honest_answer){.error = -ENOSYS});
+		honest_subject(s->h, row->without, (struct honest_answer){ .error = -ENOSYS });
 		(void)row->run(s);
 	}
 }
 
 static void scene_close(struct scene *s)
 {
-	honest_subject(s->h, 0, (struct honest_answer){0});
+	honest_subject(s->h, 0, (struct honest_answer){ 0 });
 	client_close(s->d, s->file);
 	client_close(s->d, s->other);
 	client_close(s->d, s->dir);
@@ -409,7 +412,7 @@ static void good(const struct row *row, uint32_t minor)
 
 	scene_open(&s, row, minor);
 	s.d->client.cred->fsuid = s.d->client.cred->fsgid = 77;
-	result = run(&s, row, (struct honest_answer){0}, &written);
+	result = run(&s, row, (struct honest_answer){ 0 }, &written);
 	cr_expect_eq(result, row->result, "%s of %u: %ld", WHO(row), minor, result);
 	cr_expect_gt(written, 0, "%s of %u: %zd", WHO(row), minor, written);
 	check_request(&s, row, minor);
@@ -426,7 +429,7 @@ Test(fuse_opcodes, a_good_answer_is_taken)
 /* V04, V09, V12, V23: sizes of requests and answers; all others stay as they are. */
 Test(fuse_opcodes, old_daemons_get_and_give_the_old_sizes)
 {
-	static const uint32_t minors[] = {3, 4, 8, 9, 11, 12, 22, 23};
+	static const uint32_t minors[] = { 3, 4, 8, 9, 11, 12, 22, 23 };
 
 	for (size_t m = 0; m < sizeof(minors) / sizeof(minors[0]); m++)
 		for (size_t i = 0; i < NR_ROWS; i++)
@@ -441,8 +444,8 @@ static void other_size(const struct row *row, uint32_t minor, size_t len)
 	ssize_t written;
 
 	scene_open(&s, row, minor);
-	cr_expect_eq(run(&s, row, (struct honest_answer){.exact = true, .len = len}, &written), -EIO,
-		     "%s of %u", WHO(row), minor);
+	cr_expect_eq(run(&s, row, (struct honest_answer){ .exact = true, .len = len }, &written),
+		     -EIO, "%s of %u", WHO(row), minor);
 	cr_expect_eq(written, -EINVAL, "%s of %u: %zd", WHO(row), minor, written);
 	scene_close(&s);
 }
@@ -467,7 +470,7 @@ static long failure(const struct row *row, long err)
 /* A02: the client gets the error, and it is asked again each time. */
 Test(fuse_opcodes, an_error_is_the_clients_and_not_remembered)
 {
-	static const int errors[] = {EPERM, EIO, EOPNOTSUPP, 511};
+	static const int errors[] = { EPERM, EIO, EOPNOTSUPP, 511 };
 
 	for (size_t i = 0; i < NR_ROWS; i++) {
 		const struct row *row = &rows[i];
@@ -476,7 +479,7 @@ Test(fuse_opcodes, an_error_is_the_clients_and_not_remembered)
 		scene_open(&s, row, 45);
 		for (size_t e = 0; e < sizeof(errors) / sizeof(errors[0]); e++) {
 			ssize_t written;
-			long result = run(&s, row, (struct honest_answer){.error = -errors[e]},
+			long result = run(&s, row, (struct honest_answer){ .error = -errors[e] },
 					  &written);
 
 			/* EOPNOTSUPP of a copy: bytes are moved here. */
@@ -496,7 +499,7 @@ Test(fuse_opcodes, enosys_is_remembered_where_linux_does)
 {
 	for (size_t i = 0; i < NR_ROWS; i++) {
 		const struct row *row = &rows[i];
-		struct honest_answer enosys = {.error = -ENOSYS};
+		struct honest_answer enosys = { .error = -ENOSYS };
 		struct scene s;
 		ssize_t written;
 		long result;
@@ -535,7 +538,7 @@ Test(fuse_opcodes, an_answer_that_is_too_long_is_refused) /* D42, Z02, Z17, Z22 
 		/* The room for a listing is the client's affair: 300 bytes are no 4097. */
 		if (rows[i].out < 400)
 			refused(&rows[i],
-				(struct honest_answer){.exact = true, .len = rows[i].out + 1},
+				(struct honest_answer){ .exact = true, .len = rows[i].out + 1 },
 				"too long");
 	}
 }
@@ -544,15 +547,15 @@ Test(fuse_opcodes, an_answer_that_is_too_short_is_refused) /* D42, D43, Z02 */
 {
 	for (size_t i = 0; i < NR_ROWS; i++)
 		if (rows[i].out && !(rows[i].kind & VAR)) {
-			refused(&rows[i], (struct honest_answer){.len_change = -1}, "too short");
-			refused(&rows[i], (struct honest_answer){.exact = true}, "empty");
+			refused(&rows[i], (struct honest_answer){ .len_change = -1 }, "too short");
+			refused(&rows[i], (struct honest_answer){ .exact = true }, "empty");
 		}
 }
 
 Test(fuse_opcodes, an_error_with_a_payload_is_refused) /* D41, Z02 */
 {
 	for (size_t i = 0; i < NR_ROWS; i++)
-		refused(&rows[i], (struct honest_answer){.error = -EPERM, .payload = 4},
+		refused(&rows[i], (struct honest_answer){ .error = -EPERM, .payload = 4 },
 			"error with payload");
 }
 
@@ -576,7 +579,7 @@ static void call_start(struct call *call, const struct row *row)
 {
 	call->row = row;
 	scene_open(&call->s, row, 45);
-	honest_subject(call->s.h, row->opcode, (struct honest_answer){.hold = true});
+	honest_subject(call->s.h, row->opcode, (struct honest_answer){ .hold = true });
 	client_spawn(&call->client, call->s.d, call_run, call);
 	cr_assert(honest_wait(call->s.h), "%s", WHO(row));
 }
@@ -587,7 +590,7 @@ Test(fuse_opcodes, a_signal_is_told_to_the_daemon_and_eintr_to_the_client)
 	for (size_t i = 0; i < NR_ROWS; i++) {
 		const struct row *row = &rows[i];
 		long eintr = row->opcode == FUSE_SETLK || row->opcode == FUSE_SETLKW ? -ERESTARTSYS
-										      : -EINTR;
+										     : -EINTR;
 		struct call call;
 		long result;
 
@@ -623,8 +626,8 @@ Test(fuse_opcodes, a_killed_client_dies_and_its_late_answer_is_undone) /* D82, F
 		if (row->undo == FUSE_FORGET)
 			cr_expect(honest_wait_forgotten(call.s.h, 1), "%s: no FORGET", WHO(row));
 		else if (row->undo)
-			cr_expect(honest_wait_count(call.s.h, row->undo, before + 1),
-				  "%s: no %s", WHO(row), fuse_opcode_name(row->undo));
+			cr_expect(honest_wait_count(call.s.h, row->undo, before + 1), "%s: no %s",
+				  WHO(row), fuse_opcode_name(row->undo));
 		scene_close(&call.s);
 	}
 }

@@ -253,7 +253,7 @@ static int map_shared(struct daemon *d, struct file *file)
 	return err;
 }
 
-/* F100, F131: a shared mapping makes a direct file a cached one, which excludes passing through. */
+/* F100, F131, B36: a shared mapping makes a direct file a cached one, which excludes passing through. */
 Test(fuse_passthrough, mapping_a_direct_file_counts_as_cached)
 {
 	struct daemon *d = start(1);

@@ -203,7 +203,7 @@ static void read_at(struct daemon *d, struct file *file, size_t len, int64_t pos
 	free(buf);
 }
 
-/* F81: windows grow as Linux's, and without ASYNC_READ one is asked for when it is needed. */
+/* F81, L03: windows grow as Linux's, and without ASYNC_READ one is asked for when it is needed. */
 Test(fuse_read, sequential_reader_gets_readahead)
 {
 	struct daemon_config config = {.max_readahead = 131072};
@@ -225,7 +225,7 @@ Test(fuse_read, sequential_reader_gets_readahead)
 	DAEMON_STOP(d);
 }
 
-/* F81: the next window is under way while the last one is being read. */
+/* F81, B00: the next window is under way while the last one is being read. */
 Test(fuse_read, async_read_asks_ahead_of_the_reader)
 {
 	struct daemon_config config = {.flags = FUSE_ASYNC_READ, .max_readahead = 131072};
@@ -361,6 +361,27 @@ Test(fuse_read, over_the_budget_pages_are_read_again)
 		cr_assert_eq(client_pread(d, file, buf, 5, 0), 5);
 		cr_assert_eq(memcmp(buf, "first", 5), 0);
 	}
+	client_close(d, file);
+	DAEMON_STOP(d);
+}
+
+/* The budget: however much is read, only so much is kept. */
+Test(fuse_read, a_long_scan_keeps_the_budget)
+{
+	struct daemon_config config = {.max_readahead = 131072};
+	struct daemon *d = daemon_start(&config);
+	struct file *file = open_file(d, 64 * 131072, 0);
+	char *data = malloc(131072);
+
+	memset(data, 'r', 131072);
+	fuse_cache_set_budget(4 * 131072);
+	for (int i = 0; i < 64; i++) {
+		expect_reply(d, FUSE_READ, 5, data, 131072);
+		read_at(d, file, 131072, i * 131072);
+		cr_assert_leq(fuse_cache_pages(), 4 * 32);
+	}
+	cr_assert_gt(fuse_cache_pages(), 0);
+	free(data);
 	client_close(d, file);
 	DAEMON_STOP(d);
 }

@@ -48,7 +48,7 @@ Test(fuse_readdir, offset_is_that_of_the_last_entry_taken)
 }
 
 /* F72 */
-Test(fuse_readdir, bad_names_are_eio)
+Test(fuse_readdir, bad_names_are_eio) /* Z20 */
 {
 	static const char *const bad[] = {"", "a/b"};
 	struct daemon *d = daemon_start(NULL);
@@ -131,7 +131,7 @@ Test(fuse_readdir, readdirplus_fills_the_caches) /* B13, S14 */
 }
 
 /* Section 9: listed, but forgotten at once. */
-Test(fuse_readdir, readdirplus_with_bad_attributes_is_forgotten)
+Test(fuse_readdir, readdirplus_with_bad_attributes_is_forgotten) /* Z21 */
 {
 	struct daemon_config config = {.flags = FUSE_DO_READDIRPLUS};
 	struct daemon *d = daemon_start(&config);

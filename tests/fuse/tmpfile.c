@@ -15,12 +15,12 @@ struct made {
 
 static struct made reply_of(uint64_t nodeid, uint32_t mode)
 {
-	return (struct made){make_entry(nodeid, mode, 0, 100), {.fh = 7}};
+	return (struct made){ make_entry(nodeid, mode, 0, 100), { .fh = 7 } };
 }
 
 static int open_tmp(struct daemon *d, struct file **ret_file)
 {
-	struct open_args args = {.flags = O_RDWR | O_TMPFILE | O_EXCL, .mode = 0640};
+	struct open_args args = { .flags = O_RDWR | O_TMPFILE | O_EXCL, .mode = 0640 };
 
 	return vfs_open(&d->client.ctx, NULL, "/", &args, ret_file);
 }
@@ -55,7 +55,11 @@ Test(fuse_tmpfile, must_be_a_new_regular_file)
 	static const struct {
 		uint64_t nodeid;
 		uint32_t mode;
-	} rows[] = {{0, S_IFREG | 0640}, {1, S_IFREG | 0640}, {9, S_IFDIR | 0755}, {9, S_IFLNK}, {9, 0}};
+	} rows[] = { { 0, S_IFREG | 0640 },
+		     { 1, S_IFREG | 0640 },
+		     { 9, S_IFDIR | 0755 },
+		     { 9, S_IFLNK },
+		     { 9, 0 } };
 
 	for (size_t i = 0; i < sizeof(rows) / sizeof(rows[0]); i++) {
 		struct daemon *d = daemon_start(NULL);

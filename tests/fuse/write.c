@@ -54,7 +54,7 @@ Test(fuse_write, cached_write_goes_through_at_once)
 }
 
 /* F87 */
-Test(fuse_write, short_write_stops_and_zero_is_eio)
+Test(fuse_write, short_write_stops_and_zero_is_eio) /* Z18 */
 {
 	struct daemon *d = daemon_start(NULL);
 	struct file *file = open_file(d, 0, 0, O_WRONLY);

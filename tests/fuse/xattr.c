@@ -40,7 +40,7 @@ Test(fuse_xattr, get_asks_for_size_or_value) /* F121 */
 	DAEMON_STOP(d);
 }
 
-Test(fuse_xattr, malformed_answers_are_eio)
+Test(fuse_xattr, malformed_answers_are_eio) /* Z22 */
 {
 	struct daemon *d = daemon_start(NULL);
 	struct path path = look_up(d);

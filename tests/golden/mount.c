@@ -260,6 +260,10 @@ static void again(void) /* M03, M10 */
 	SHOW("another type, the same descriptor", mount_fd(a, "m5", "fuse.word", 0, ""));
 	show_line("m5");
 	umnt("m5", 0);
+	snprintf(buf, sizeof(buf), "fd=%d", a);
+	SHOW("the descriptor and nothing else", mnt("src", "m5", "fuse", MS_MANDLOCK_, buf));
+	show_line("m5");
+	umnt("m5", 0);
 	SHOW("umount of the first", umnt("m", 0));
 	printf("  the connection is alive: %d\n", read(a, buf, sizeof(buf)) < 0 ? errno == EAGAIN : 0);
 	SHOW("umount of the second", umnt("m2", 0));

@@ -27,8 +27,9 @@ static char area[65536];
 /* Entries that are partly right get further than noise. */
 static void random_sqe(struct ring *ring)
 {
-	struct io_uring_sqe *sqe = ring_sqe(ring, (int)(rnd() % 52), (int)(3 + rnd() % 13),
-					    area + rnd() % 32768, (unsigned)(rnd() % 256), 0, rnd() % 8);
+	struct io_uring_sqe *sqe =
+		ring_sqe(ring, (int)(rnd() % 52), (int)(3 + rnd() % 13), area + rnd() % 32768,
+			 (unsigned)(rnd() % 256), 0, rnd() % 8);
 	unsigned char *bytes = (void *)sqe;
 
 	if (sqe->opcode == IORING_OP_TIMEOUT || sqe->opcode == IORING_OP_LINK_TIMEOUT)
@@ -68,10 +69,10 @@ static void open_files(void)
 
 static void garbage(unsigned seed)
 {
-	static const unsigned flags[] = {0, IORING_SETUP_SQE128 | IORING_SETUP_CQE32,
-					 IORING_SETUP_SUBMIT_ALL, IORING_SETUP_CQSIZE};
-	struct __kernel_timespec ts = {.tv_nsec = 100000};
-	struct io_uring_getevents_arg arg = {.ts = (uintptr_t)&ts};
+	static const unsigned flags[] = { 0, IORING_SETUP_SQE128 | IORING_SETUP_CQE32,
+					  IORING_SETUP_SUBMIT_ALL, IORING_SETUP_CQSIZE };
+	struct __kernel_timespec ts = { .tv_nsec = 100000 };
+	struct io_uring_getevents_arg arg = { .ts = (uintptr_t)&ts };
 	struct ring ring;
 	pthread_t thread;
 
@@ -163,7 +164,7 @@ static void many_completions(void)
 	/* Some are lost by now, and that is told. */
 	errno = 0;
 	while (ring_ready(&ring))
-		(void)ring_peek(&ring, &(struct io_uring_cqe){0});
+		(void)ring_peek(&ring, &(struct io_uring_cqe){ 0 });
 	_exit(*ring_word(&ring, ring.params.cq_off.overflow) > 0 ? 0 : 1);
 }
 
@@ -183,11 +184,11 @@ static int child(void (*run)(unsigned), unsigned arg)
 	return WIFEXITED(status) ? WEXITSTATUS(status) : 0;
 }
 
-#define WRAP(name)                                                                             \
-	static void run_##name(unsigned arg)                                                   \
-	{                                                                                      \
-		(void)arg;                                                                     \
-		name();                                                                        \
+#define WRAP(name)                                                                                 \
+	static void run_##name(unsigned arg)                                                       \
+	{                                                                                          \
+		(void)arg;                                                                         \
+		name();                                                                            \
 	}
 WRAP(many_rings)
 WRAP(many_requests)

@@ -182,7 +182,7 @@ static void scheduling(void)
 	SHOW("getscheduler", sched_getscheduler(0));
 	SHOW("setscheduler bad", sched_setscheduler(0, 99, &param));
 	SHOW("getpriority", (errno = 0, getpriority(PRIO_PROCESS, 0)));
-	SHOW("be nice", setpriority(PRIO_PROCESS, 0, 5));
+	SHOW("be nice", setpriority(PRIO_PROCESS, 0, 19));
 	SHOW("getpriority", getpriority(PRIO_PROCESS, 0));
 	SHOW("getpriority nobody", getpriority(PRIO_PROCESS, 4000000));
 	SHOW("getrusage", getrusage(RUSAGE_SELF, &usage));

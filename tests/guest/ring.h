@@ -112,8 +112,8 @@ static inline int ring_enter_raw(struct ring *ring, unsigned submit, unsigned wa
 
 static inline unsigned ring_unsent(struct ring *ring)
 {
-	return ring->tail - __atomic_load_n(ring_word(ring, ring->params.sq_off.head),
-					    __ATOMIC_ACQUIRE);
+	return ring->tail -
+	       __atomic_load_n(ring_word(ring, ring->params.sq_off.head), __ATOMIC_ACQUIRE);
 }
 
 static inline int ring_enter(struct ring *ring, unsigned wait)

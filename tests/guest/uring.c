@@ -9,36 +9,36 @@
 
 static void setup_errors(void)
 {
-	struct io_uring_params p = {0};
+	struct io_uring_params p = { 0 };
 
 	SHOW("no entries", ring_setup(0, &p));
 	SHOW("too many entries", ring_setup(32769, &p));
 	SHOW("no params", ring_setup(1, NULL));
 	p.resv[1] = 1;
 	SHOW("reserved field", ring_setup(1, &p));
-	p = (struct io_uring_params){.flags = 1u << 31};
+	p = (struct io_uring_params){ .flags = 1u << 31 };
 	SHOW("unknown flag", ring_setup(1, &p));
-	p = (struct io_uring_params){.flags = IORING_SETUP_CQSIZE};
+	p = (struct io_uring_params){ .flags = IORING_SETUP_CQSIZE };
 	SHOW("no completions", ring_setup(1, &p));
-	p = (struct io_uring_params){.flags = IORING_SETUP_CQSIZE, .cq_entries = 3};
+	p = (struct io_uring_params){ .flags = IORING_SETUP_CQSIZE, .cq_entries = 3 };
 	SHOW("fewer completions", ring_setup(8, &p));
-	p = (struct io_uring_params){.flags = IORING_SETUP_CQSIZE, .cq_entries = 65537};
+	p = (struct io_uring_params){ .flags = IORING_SETUP_CQSIZE, .cq_entries = 65537 };
 	SHOW("too many completions", ring_setup(8, &p));
-	p = (struct io_uring_params){.flags = IORING_SETUP_DEFER_TASKRUN};
+	p = (struct io_uring_params){ .flags = IORING_SETUP_DEFER_TASKRUN };
 	SHOW("defer without single issuer", ring_setup(1, &p));
-	p = (struct io_uring_params){.flags = IORING_SETUP_TASKRUN_FLAG};
+	p = (struct io_uring_params){ .flags = IORING_SETUP_TASKRUN_FLAG };
 	SHOW("taskrun flag alone", ring_setup(1, &p));
-	p = (struct io_uring_params){.flags = IORING_SETUP_ATTACH_WQ, .wq_fd = 99};
+	p = (struct io_uring_params){ .flags = IORING_SETUP_ATTACH_WQ, .wq_fd = 99 };
 	SHOW("attach to nothing", ring_setup(1, &p));
-	p = (struct io_uring_params){.flags = IORING_SETUP_ATTACH_WQ, .wq_fd = 1};
+	p = (struct io_uring_params){ .flags = IORING_SETUP_ATTACH_WQ, .wq_fd = 1 };
 	SHOW("attach to no ring", ring_setup(1, &p));
-	p = (struct io_uring_params){.flags = IORING_SETUP_SQ_AFF};
+	p = (struct io_uring_params){ .flags = IORING_SETUP_SQ_AFF };
 	SHOW("sq affinity without a thread", ring_setup(1, &p));
 }
 
 static void show_sizes(const char *what, unsigned entries, unsigned cq_entries, unsigned flags)
 {
-	struct io_uring_params p = {.flags = flags, .cq_entries = cq_entries};
+	struct io_uring_params p = { .flags = flags, .cq_entries = cq_entries };
 	int fd = ring_setup(entries, &p);
 
 	printf("%s: %s sq %u cq %u flags %#x\n", what, fd < 0 ? "failed" : "ok", p.sq_entries,
@@ -46,8 +46,8 @@ static void show_sizes(const char *what, unsigned entries, unsigned cq_entries, 
 	if (fd < 0)
 		return;
 	printf("cloexec %d, O_RDWR %d, single mmap %d, nodrop %d\n", fcntl(fd, F_GETFD),
-	       (fcntl(fd, F_GETFL) & O_ACCMODE) == O_RDWR,
-	       !!(p.features & IORING_FEAT_SINGLE_MMAP), !!(p.features & IORING_FEAT_NODROP));
+	       (fcntl(fd, F_GETFL) & O_ACCMODE) == O_RDWR, !!(p.features & IORING_FEAT_SINGLE_MMAP),
+	       !!(p.features & IORING_FEAT_NODROP));
 	close(fd);
 }
 
@@ -85,8 +85,8 @@ static void mappings(void)
 	       *ring_word(&ring, ring.params.cq_off.ring_entries),
 	       *ring_word(&ring, ring.params.sq_off.dropped),
 	       *ring_word(&ring, ring.params.cq_off.overflow));
-	SHOW("map elsewhere", mmap(NULL, 4096, PROT_READ, MAP_SHARED, ring.fd, 0x20000000) ==
-				      MAP_FAILED ? -1 : 0);
+	SHOW("map elsewhere",
+	     mmap(NULL, 4096, PROT_READ, MAP_SHARED, ring.fd, 0x20000000) == MAP_FAILED ? -1 : 0);
 	SHOW("read it", read(ring.fd, &ring, 1));
 	SHOW("write it", write(ring.fd, &ring, 1));
 	SHOW("lseek it", lseek(ring.fd, 0, SEEK_SET));
@@ -95,9 +95,9 @@ static void mappings(void)
 
 static void enter_errors(void)
 {
-	struct io_uring_getevents_arg arg = {0};
-	struct __kernel_timespec ts = {.tv_nsec = 1000000};
-	int zero[2] = {0};
+	struct io_uring_getevents_arg arg = { 0 };
+	struct __kernel_timespec ts = { .tv_nsec = 1000000 };
+	int zero[2] = { 0 };
 	struct ring ring;
 	int p[2];
 
@@ -112,22 +112,22 @@ static void enter_errors(void)
 	SHOW("more than there is", ring_enter_raw(&ring, 5, 0, 0, NULL, 0));
 	SHOW("bad ext size",
 	     ring_enter_raw(&ring, 0, 1, IORING_ENTER_GETEVENTS | IORING_ENTER_EXT_ARG, &arg, 8));
-	SHOW("bad ext pointer", ring_enter_raw(&ring, 0, 1,
-					       IORING_ENTER_GETEVENTS | IORING_ENTER_EXT_ARG,
-					       (void *)8, sizeof(arg)));
+	SHOW("bad ext pointer",
+	     ring_enter_raw(&ring, 0, 1, IORING_ENTER_GETEVENTS | IORING_ENTER_EXT_ARG, (void *)8,
+			    sizeof(arg)));
 	arg.ts = 8;
-	SHOW("bad time pointer", ring_enter_raw(&ring, 0, 1,
-						IORING_ENTER_GETEVENTS | IORING_ENTER_EXT_ARG,
-						&arg, sizeof(arg)));
+	SHOW("bad time pointer",
+	     ring_enter_raw(&ring, 0, 1, IORING_ENTER_GETEVENTS | IORING_ENTER_EXT_ARG, &arg,
+			    sizeof(arg)));
 	arg.ts = (uintptr_t)&ts;
-	SHOW("time is up", ring_enter_raw(&ring, 0, 1,
-					  IORING_ENTER_GETEVENTS | IORING_ENTER_EXT_ARG, &arg,
-					  sizeof(arg)));
+	SHOW("time is up",
+	     ring_enter_raw(&ring, 0, 1, IORING_ENTER_GETEVENTS | IORING_ENTER_EXT_ARG, &arg,
+			    sizeof(arg)));
 	arg.sigmask = (uintptr_t)zero;
 	arg.sigmask_sz = 4;
-	SHOW("bad mask size", ring_enter_raw(&ring, 0, 1,
-					     IORING_ENTER_GETEVENTS | IORING_ENTER_EXT_ARG, &arg,
-					     sizeof(arg)));
+	SHOW("bad mask size",
+	     ring_enter_raw(&ring, 0, 1, IORING_ENTER_GETEVENTS | IORING_ENTER_EXT_ARG, &arg,
+			    sizeof(arg)));
 	arg.sigmask_sz = 8;
 	SHOW("time is up under a mask",
 	     ring_enter_raw(&ring, 0, 1, IORING_ENTER_GETEVENTS | IORING_ENTER_EXT_ARG, &arg,
@@ -170,8 +170,8 @@ static void nops(void)
 
 static void files(void)
 {
-	struct iovec iov[2] = {{"abc", 3}, {"defg", 4}}, in[2];
-	char buf[16] = "", two[2][4] = {"", ""};
+	struct iovec iov[2] = { { "abc", 3 }, { "defg", 4 } }, in[2];
+	char buf[16] = "", two[2][4] = { "", "" };
 	struct ring ring;
 	int fd, dir = MUST(open(".", O_RDONLY | O_DIRECTORY));
 
@@ -188,8 +188,8 @@ static void files(void)
 	printf("%.5s\n", buf);
 	ring_sqe(&ring, IORING_OP_WRITEV, fd, iov, 2, 100, 1);
 	ring_run(&ring, "writev");
-	in[0] = (struct iovec){two[0], 4};
-	in[1] = (struct iovec){two[1], 4};
+	in[0] = (struct iovec){ two[0], 4 };
+	in[1] = (struct iovec){ two[1], 4 };
 	ring_sqe(&ring, IORING_OP_READV, fd, in, 2, 100, 1);
 	ring_run(&ring, "readv");
 	printf("%.4s|%.3s\n", two[0], two[1]);
@@ -228,7 +228,7 @@ static void files(void)
 
 static void names(void)
 {
-	struct statx sx = {0};
+	struct statx sx = { 0 };
 	struct ring ring;
 	int fd = MUST(open("uring-file", O_RDONLY));
 
@@ -265,8 +265,8 @@ static long reg(struct ring *ring, unsigned op, const void *arg, unsigned nr)
 
 static void fixed_files(void)
 {
-	int p[2], fds[3] = {-1, -1, -1}, bad = 99;
-	struct io_uring_files_update update = {.offset = 1};
+	int p[2], fds[3] = { -1, -1, -1 }, bad = 99;
+	struct io_uring_files_update update = { .offset = 1 };
 	struct ring ring, other;
 	char buf[8] = "";
 
@@ -315,7 +315,7 @@ static void fixed_files(void)
 static void fixed_buffers(void)
 {
 	static char area[8192] __attribute__((aligned(4096)));
-	struct iovec iov = {area, sizeof(area)}, bad = {NULL, 4096}, empty = {area, 0};
+	struct iovec iov = { area, sizeof(area) }, bad = { NULL, 4096 }, empty = { area, 0 };
 	int fd = MUST(open("uring-file", O_RDWR | O_TRUNC));
 	struct ring ring;
 
@@ -354,7 +354,7 @@ static void events(void)
 
 	MUST(pipe(p));
 	ring_open(&ring, 4, 0);
-	pfd = (struct pollfd){ring.fd, POLLIN | POLLOUT, 0};
+	pfd = (struct pollfd){ ring.fd, POLLIN | POLLOUT, 0 };
 	SHOW("poll a fresh ring", poll(&pfd, 1, 0));
 	printf("revents %#x\n", pfd.revents);
 	SHOW("unregister none", reg(&ring, IORING_UNREGISTER_EVENTFD, NULL, 0));
@@ -381,9 +381,9 @@ static void events(void)
 
 static void probe(void)
 {
-	static const int ops[] = {IORING_OP_NOP,      IORING_OP_READV,	 IORING_OP_READ,
-				  IORING_OP_POLL_ADD, IORING_OP_TIMEOUT, IORING_OP_URING_CMD,
-				  IORING_OP_OPENAT,   IORING_OP_STATX};
+	static const int ops[] = { IORING_OP_NOP,      IORING_OP_READV,	  IORING_OP_READ,
+				   IORING_OP_POLL_ADD, IORING_OP_TIMEOUT, IORING_OP_URING_CMD,
+				   IORING_OP_OPENAT,   IORING_OP_STATX };
 	char buf[sizeof(struct io_uring_probe) + 256 * sizeof(struct io_uring_probe_op)] = "";
 	struct io_uring_probe *p = (void *)buf;
 	struct ring ring;
@@ -413,15 +413,15 @@ static void probe(void)
 
 static void sockets(void)
 {
-	struct iovec iov = {"x", 1};
+	struct iovec iov = { "x", 1 };
 	union {
 		struct cmsghdr head;
 		char room[CMSG_SPACE(sizeof(int))];
-	} control = {.head = {CMSG_LEN(sizeof(int)), SOL_SOCKET, SCM_RIGHTS}};
-	struct msghdr msg = {.msg_iov = &iov,
-			     .msg_iovlen = 1,
-			     .msg_control = &control,
-			     .msg_controllen = sizeof(control)};
+	} control = { .head = { CMSG_LEN(sizeof(int)), SOL_SOCKET, SCM_RIGHTS } };
+	struct msghdr msg = { .msg_iov = &iov,
+			      .msg_iovlen = 1,
+			      .msg_control = &control,
+			      .msg_controllen = sizeof(control) };
 	char buf[8] = "";
 	struct ring ring;
 	int s[2];

@@ -10,8 +10,8 @@
 #include <sys/uio.h>
 #include <sys/wait.h>
 
-#define NEVER ((struct __kernel_timespec){.tv_sec = 1000})
-#define SOON  ((struct __kernel_timespec){.tv_nsec = 2000000})
+#define NEVER ((struct __kernel_timespec){ .tv_sec = 1000 })
+#define SOON ((struct __kernel_timespec){ .tv_nsec = 2000000 })
 
 static void add_flags(struct io_uring_sqe *sqe, unsigned flags)
 {
@@ -31,7 +31,7 @@ static struct io_uring_sqe *poll_add(struct ring *ring, int fd, unsigned events,
 static void slow_reads(void)
 {
 	struct ring ring;
-	char buf[3][8] = {"", "", ""};
+	char buf[3][8] = { "", "", "" };
 	int p[2], efd = MUST(eventfd(0, 0));
 	uint64_t value = 7, got = 0;
 
@@ -137,7 +137,8 @@ static void polls_of_rings(void)
 
 static void timeouts(void)
 {
-	struct __kernel_timespec soon = SOON, never = NEVER, bad = {.tv_nsec = -1}, past = {0, 1};
+	struct __kernel_timespec soon = SOON, never = NEVER, bad = { .tv_nsec = -1 },
+				 past = { 0, 1 };
 	struct ring ring;
 
 	ring_open(&ring, 8, 0);
@@ -161,6 +162,8 @@ static void timeouts(void)
 	ring_sqe(&ring, IORING_OP_NOP, -1, NULL, 0, 0, 3);
 	SHOW("another", ring_enter(&ring, 2));
 	ring_show(&ring, "two", 2);
+	ring_sqe(&ring, IORING_OP_TIMEOUT, -1, &soon, 1, UINT32_MAX, 1);
+	ring_run(&ring, "as many completions as can be");
 	ring_sqe(&ring, IORING_OP_TIMEOUT, -1, &bad, 1, 0, 1);
 	ring_run(&ring, "bad time");
 	ring_sqe(&ring, IORING_OP_TIMEOUT, -1, (void *)8, 1, 0, 1);
@@ -352,7 +355,8 @@ static void overflow(void)
 			if (ring_enter(&ring, 1) < 0)
 				break;
 		if (cqe.user_data != (uint64_t)i)
-			printf("completion %d is that of %llu\n", i, (unsigned long long)cqe.user_data);
+			printf("completion %d is that of %llu\n", i,
+			       (unsigned long long)cqe.user_data);
 	}
 	printf("ready %u, overflow flag %u\n", ring_ready(&ring), *flags & IORING_SQ_CQ_OVERFLOW);
 	ring_close(&ring);
@@ -387,8 +391,8 @@ static void *enter_elsewhere(void *arg)
 
 	ring_sqe(ring, IORING_OP_NOP, -1, NULL, 0, 0, 2);
 	SHOW("another thread", ring_enter(ring, 0));
-	SHOW("it registers", syscall(SYS_io_uring_register, ring->fd, IORING_REGISTER_PERSONALITY,
-				     NULL, 0));
+	SHOW("it registers",
+	     syscall(SYS_io_uring_register, ring->fd, IORING_REGISTER_PERSONALITY, NULL, 0));
 	return NULL;
 }
 
@@ -422,7 +426,7 @@ static void *kill_main(void *arg)
 
 static void interrupted(void)
 {
-	struct sigaction action = {.sa_handler = on_signal};
+	struct sigaction action = { .sa_handler = on_signal };
 	pthread_t self = pthread_self(), thread;
 	struct ring ring;
 
@@ -444,7 +448,7 @@ static void exit_and_exec(const char *self)
 {
 	struct __kernel_timespec never = NEVER;
 	struct ring ring;
-	char buf[8], *argv[] = {(char *)self, "executed", NULL};
+	char buf[8], *argv[] = { (char *)self, "executed", NULL };
 	int p[2], q[2], status;
 
 	for (int exec = 0; exec < 2; exec++) {

@@ -4,7 +4,7 @@
 #include <stdlib.h>
 #include <time.h>
 
-#define VALID_S	   1000
+#define VALID_S 1000
 #define PATIENCE_S 5
 
 /* --- good answers ------------------------------------------------------------------------- */
@@ -20,10 +20,10 @@ static const struct {
 	uint64_t nodeid;
 	uint32_t mode;
 } tree[] = {
-	{"f", HONEST_FILE, S_IFREG | 0644},
-	{"g", HONEST_OTHER, S_IFREG | 0644},
-	{"d", HONEST_DIR, S_IFDIR | 0755},
-	{"l", HONEST_LINK, S_IFLNK | 0777},
+	{ "f", HONEST_FILE, S_IFREG | 0644 },
+	{ "g", HONEST_OTHER, S_IFREG | 0644 },
+	{ "d", HONEST_DIR, S_IFDIR | 0755 },
+	{ "l", HONEST_LINK, S_IFLNK | 0777 },
 };
 #define NR_TREE (sizeof(tree) / sizeof(tree[0]))
 
@@ -52,7 +52,7 @@ static void put_entry(struct honest *h, struct reply *reply, uint64_t nodeid, ui
 
 static void put_attr(struct honest *h, struct reply *reply, uint64_t nodeid)
 {
-	struct fuse_attr_out out = {.attr_valid = VALID_S};
+	struct fuse_attr_out out = { .attr_valid = VALID_S };
 
 	out.attr = make_attr(nodeid, mode_of(nodeid), 10);
 	put(reply, &out, h->d->conn->minor < 9 ? FUSE_COMPAT_ATTR_OUT_SIZE : sizeof(out));
@@ -60,7 +60,7 @@ static void put_attr(struct honest *h, struct reply *reply, uint64_t nodeid)
 
 static void put_open(struct reply *reply, uint64_t nodeid)
 {
-	struct fuse_open_out out = {.fh = 3};
+	struct fuse_open_out out = { .fh = 3 };
 
 	if (S_ISREG(mode_of(nodeid)))
 		out.open_flags = FOPEN_DIRECT_IO;
@@ -82,7 +82,7 @@ static void lookup(struct honest *h, struct reply *reply, const char *name)
 
 static void put_statx(struct reply *reply, uint64_t nodeid)
 {
-	struct fuse_statx_out out = {.attr_valid = VALID_S};
+	struct fuse_statx_out out = { .attr_valid = VALID_S };
 
 	out.stat.mask = STATX_BASIC_STATS | STATX_BTIME;
 	out.stat.mode = (uint16_t)mode_of(nodeid);
@@ -111,8 +111,8 @@ static void good_answer(struct honest *h, const struct fuse_in_header *in, const
 {
 	static const uint8_t zeros[128];
 	const struct fuse_getxattr_in *xattr = (const void *)body;
-	struct fuse_poll_out ready = {.revents = 1};
-	struct fuse_lk_out unlocked = {{0, 0, 2, 0}};
+	struct fuse_poll_out ready = { .revents = 1 };
+	struct fuse_lk_out unlocked = { { 0, 0, 2, 0 } };
 
 	switch (in->opcode) {
 	case FUSE_LOOKUP:
@@ -164,8 +164,8 @@ static void good_answer(struct honest *h, const struct fuse_in_header *in, const
 		put_u64(reply, 7);
 		break;
 	case FUSE_STATFS:
-		put(reply, zeros, h->d->conn->minor < 4 ? FUSE_COMPAT_STATFS_SIZE
-							: sizeof(struct fuse_kstatfs));
+		put(reply, zeros,
+		    h->d->conn->minor < 4 ? FUSE_COMPAT_STATFS_SIZE : sizeof(struct fuse_kstatfs));
 		break;
 	case FUSE_GETXATTR:
 		if (strcmp((const char *)(xattr + 1), "security.capability") == 0)
@@ -221,8 +221,9 @@ static bool note(struct honest *h, const struct fuse_in_header *in, const uint8_
 		h->interrupts++;
 		h->interrupted = ((const struct fuse_interrupt_in *)(const void *)body)->unique;
 	}
-	if (in->opcode != h->subject || (in->opcode == FUSE_GETXATTR && len > 8 &&
-					 strcmp((const char *)body + 8, "security.capability") == 0))
+	if (in->opcode != h->subject ||
+	    (in->opcode == FUSE_GETXATTR && len > 8 &&
+	     strcmp((const char *)body + 8, "security.capability") == 0))
 		return false;
 	h->subjects++;
 	h->in = *in;
@@ -247,8 +248,8 @@ static void serve(struct daemon *d, const uint8_t *msg)
 {
 	const struct fuse_in_header *in = (const void *)msg;
 	struct honest *h = d->private;
-	struct honest_answer answer = {0};
-	struct reply reply = {0};
+	struct honest_answer answer = { 0 };
+	struct reply reply = { 0 };
 	ssize_t written = 0;
 	bool subject;
 
@@ -279,7 +280,7 @@ static void serve(struct daemon *d, const uint8_t *msg)
 
 struct honest *honest_start(const struct daemon_config *config)
 {
-	struct daemon_config mine = config ? *config : (struct daemon_config){0};
+	struct daemon_config mine = config ? *config : (struct daemon_config){ 0 };
 	struct honest *h = calloc(1, sizeof(*h));
 
 	mine.serve = serve;
@@ -341,7 +342,7 @@ bool honest_wait_forgotten(struct honest *h, uint64_t count)
 
 ssize_t honest_release(struct honest *h, int error)
 {
-	struct reply reply = {.error = error};
+	struct reply reply = { .error = error };
 
 	if (!error)
 		good_answer(h, &h->in, h->body, &reply);

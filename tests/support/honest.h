@@ -21,12 +21,12 @@ enum {
 
 /* How the subject is answered. */
 struct honest_answer {
-	int error;	  /* negative errno, alone */
-	int len_change;	  /* bytes more or fewer than the good answer has */
-	size_t len;	  /* with `exact`: so many bytes, the good ones first */
+	int error;	/* negative errno, alone */
+	int len_change; /* bytes more or fewer than the good answer has */
+	size_t len;	/* with `exact`: so many bytes, the good ones first */
 	bool exact;
-	uint8_t payload;  /* bytes of payload behind an error */
-	bool hold;	  /* no answer: honest_release() */
+	uint8_t payload; /* bytes of payload behind an error */
+	bool hold;	 /* no answer: honest_release() */
 };
 
 struct honest {
@@ -34,14 +34,14 @@ struct honest {
 	uint32_t subject;
 	struct honest_answer answer;
 	/* What came; guarded by d->lock. */
-	unsigned count[64];	/* requests by opcode */
-	unsigned subjects;	/* how often the subject came since honest_subject() */
-	unsigned interrupts;	/* and INTERRUPT, */
-	uint64_t interrupted;	/* for which unique */
+	unsigned count[64];	  /* requests by opcode */
+	unsigned subjects;	  /* how often the subject came since honest_subject() */
+	unsigned interrupts;	  /* and INTERRUPT, */
+	uint64_t interrupted;	  /* for which unique */
 	struct fuse_in_header in; /* of the last subject */
-	uint8_t body[512];	/* behind it, as far as there is room */
-	uint64_t forgotten;	/* lookups given back, root and files of the tree aside */
-	ssize_t written;	/* what the write of the last answer to it returned */
+	uint8_t body[512];	  /* behind it, as far as there is room */
+	uint64_t forgotten;	  /* lookups given back, root and files of the tree aside */
+	ssize_t written;	  /* what the write of the last answer to it returned */
 };
 
 /* config->serve is ours. */

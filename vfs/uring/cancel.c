@@ -153,8 +153,8 @@ void uring_task_cancel(struct uring_task *task, bool ends)
 
 /* ---- IORING_OP_ASYNC_CANCEL ---- */
 
-#define CANCEL_FLAGS                                                                            \
-	(IORING_ASYNC_CANCEL_ALL | IORING_ASYNC_CANCEL_FD | IORING_ASYNC_CANCEL_ANY |           \
+#define CANCEL_FLAGS                                                                               \
+	(IORING_ASYNC_CANCEL_ALL | IORING_ASYNC_CANCEL_FD | IORING_ASYNC_CANCEL_ANY |              \
 	 IORING_ASYNC_CANCEL_FD_FIXED | IORING_ASYNC_CANCEL_USERDATA | IORING_ASYNC_CANCEL_OP)
 
 int uring_async_cancel_prep(struct uring_req *req, const struct io_uring_sqe *sqe)
@@ -177,12 +177,20 @@ int uring_async_cancel_prep(struct uring_req *req, const struct io_uring_sqe *sq
 	return 0;
 }
 
+static bool by_data(const struct uring_cancel *cancel)
+{
+	const unsigned flags = cancel->flags;
+
+	if (flags & IORING_ASYNC_CANCEL_ANY)
+		return false;
+	return (flags & IORING_ASYNC_CANCEL_USERDATA) ||
+	       !(flags & (IORING_ASYNC_CANCEL_FD | IORING_ASYNC_CANCEL_OP));
+}
+
 /* cf. io_cancel_req_match() */
 static bool is_meant(const struct uring_cancel *cancel, const struct uring_req *req)
 {
 	const unsigned flags = cancel->flags;
-	bool by_data = (flags & IORING_ASYNC_CANCEL_USERDATA) ||
-		       !(flags & (IORING_ASYNC_CANCEL_FD | IORING_ASYNC_CANCEL_OP));
 
 	if (flags & IORING_ASYNC_CANCEL_ANY)
 		return true;
@@ -190,26 +198,35 @@ static bool is_meant(const struct uring_cancel *cancel, const struct uring_req *
 		return false;
 	if ((flags & IORING_ASYNC_CANCEL_OP) && req->opcode != cancel->opcode)
 		return false;
-	return !by_data || req->user_data == cancel->user_data;
+	return !by_data(cancel) || req->user_data == cancel->user_data;
+}
+
+/* True: cancelled, or at least told; *ret_err says which. */
+static bool try_cancel(struct uring_req *self, struct uring_req *req, int *ret_err)
+{
+	if (req == self || !is_meant(&self->cancel_op, req))
+		return false;
+	*ret_err = uring_cancel_req(req);
+	return *ret_err != -ENOENT;
 }
 
 static int32_t cancel_meant(struct uring_req *self)
 {
 	const struct uring_cancel *cancel = &self->cancel_op;
 	const bool all = cancel->flags & (IORING_ASYNC_CANCEL_ALL | IORING_ASYNC_CANCEL_ANY);
+	struct list_node *bucket = uring_bucket(self->ring, cancel->user_data);
 	struct uring_req *req;
 	int32_t n = 0;
-	int err;
+	int err = -ENOENT;
 
-	list_for_each(req, &self->ring->reqs, node) {
-		if (req == self || !is_meant(cancel, req))
-			continue;
-		err = uring_cancel_req(req);
-		if (err == -ENOENT)
-			continue;
-		if (!all)
-			return err;
-		n++;
+	if (by_data(cancel)) {
+		list_for_each(req, bucket, data_node)
+			if (try_cancel(self, req, &err) && ++n && !all)
+				return err;
+	} else {
+		list_for_each(req, &self->ring->reqs, node)
+			if (try_cancel(self, req, &err) && ++n && !all)
+				return err;
 	}
 	return all ? n : -ENOENT;
 }
@@ -217,8 +234,8 @@ static int32_t cancel_meant(struct uring_req *self)
 int32_t uring_async_cancel(struct uring_req *req, bool nowait)
 {
 	struct uring_cancel *cancel = &req->cancel_op;
-	bool fixed = (req->flags & IOSQE_FIXED_FILE) ||
-		     (cancel->flags & IORING_ASYNC_CANCEL_FD_FIXED);
+	bool fixed =
+		(req->flags & IOSQE_FIXED_FILE) || (cancel->flags & IORING_ASYNC_CANCEL_FD_FIXED);
 
 	(void)nowait;
 	if (cancel->flags & IORING_ASYNC_CANCEL_FD) {

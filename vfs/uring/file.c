@@ -13,16 +13,16 @@
 #include "vfs/strbuf.h"
 #include "vfs/uring/uring_internal.h"
 
-#define SETUP_FLAGS                                                                             \
-	(IORING_SETUP_CQSIZE | IORING_SETUP_CLAMP | IORING_SETUP_ATTACH_WQ |                    \
-	 IORING_SETUP_R_DISABLED | IORING_SETUP_SUBMIT_ALL | IORING_SETUP_COOP_TASKRUN |        \
-	 IORING_SETUP_TASKRUN_FLAG | IORING_SETUP_SQE128 | IORING_SETUP_CQE32 |                 \
+#define SETUP_FLAGS                                                                                \
+	(IORING_SETUP_CQSIZE | IORING_SETUP_CLAMP | IORING_SETUP_ATTACH_WQ |                       \
+	 IORING_SETUP_R_DISABLED | IORING_SETUP_SUBMIT_ALL | IORING_SETUP_COOP_TASKRUN |           \
+	 IORING_SETUP_TASKRUN_FLAG | IORING_SETUP_SQE128 | IORING_SETUP_CQE32 |                    \
 	 IORING_SETUP_SINGLE_ISSUER | IORING_SETUP_DEFER_TASKRUN | IORING_SETUP_NO_SQARRAY)
-/* What is true of these rings. Others of Linux (RSRC_TAGS, ...) programs find missing and do without. */
-#define FEATURES                                                                                \
-	(IORING_FEAT_SINGLE_MMAP | IORING_FEAT_NODROP | IORING_FEAT_SUBMIT_STABLE |             \
-	 IORING_FEAT_RW_CUR_POS | IORING_FEAT_CUR_PERSONALITY | IORING_FEAT_FAST_POLL |         \
-	 IORING_FEAT_POLL_32BITS | IORING_FEAT_EXT_ARG | IORING_FEAT_NATIVE_WORKERS |           \
+/* What is true of these rings. Programs do without the others of Linux (RSRC_TAGS, ...). */
+#define FEATURES                                                                                   \
+	(IORING_FEAT_SINGLE_MMAP | IORING_FEAT_NODROP | IORING_FEAT_SUBMIT_STABLE |                \
+	 IORING_FEAT_RW_CUR_POS | IORING_FEAT_CUR_PERSONALITY | IORING_FEAT_FAST_POLL |            \
+	 IORING_FEAT_POLL_32BITS | IORING_FEAT_EXT_ARG | IORING_FEAT_NATIVE_WORKERS |              \
 	 IORING_FEAT_CQE_SKIP | IORING_FEAT_LINKED_FILE)
 
 struct uring_hooks uring_hooks;
@@ -189,6 +189,8 @@ static void init_lists(struct uring *ring)
 {
 	list_init(&ring->overflow);
 	list_init(&ring->reqs);
+	for (unsigned i = 0; i < URING_BUCKETS; i++)
+		list_init(&ring->by_data[i]);
 	list_init(&ring->todo);
 	list_init(&ring->dead);
 	list_init(&ring->deferred);
@@ -297,7 +299,7 @@ static bool cq_wait_over(const struct cq_wait *wait)
 	       atomic_load(&ring->nr_overflow) || atomic_load(&ring->dropped);
 }
 
-/* Of the completions that come one by one only that counts which fills the wish (io_should_wake()). */
+/* Of the completions only that counts which fills the wish, cf. io_should_wake(). */
 static void cq_wake(struct waitq_entry *entry, unsigned events)
 {
 	if (cq_wait_over(container_of(entry, struct cq_wait, entry)))

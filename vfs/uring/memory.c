@@ -16,7 +16,7 @@
 #include "sentry/base/err.h"
 #include "vfs/uring/uring_internal.h"
 
-#define PAGE	   4096ul
+#define PAGE 4096ul
 #define CACHE_LINE 64ul
 
 _Static_assert(offsetof(struct uring_shared, cq_tail) == 192, "as struct io_rings");
@@ -53,7 +53,8 @@ static int host_memory(const struct uring *ring)
 		return hostfd;
 	err = (int)HOST(ftruncate(hostfd, size));
 	if (!err)
-		err = (int)HOST(fcntl(hostfd, F_ADD_SEALS, F_SEAL_SHRINK | F_SEAL_GROW | F_SEAL_SEAL));
+		err = (int)HOST(
+			fcntl(hostfd, F_ADD_SEALS, F_SEAL_SHRINK | F_SEAL_GROW | F_SEAL_SEAL));
 	if (err) {
 		close(hostfd);
 		return err;

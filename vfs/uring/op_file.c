@@ -47,8 +47,8 @@ static int copy_name(struct uring_req *req, uint64_t name_gva)
 {
 	const size_t first = GUEST_PAGE - (name_gva & (GUEST_PAGE - 1));
 	struct iovec segs[2] = {
-		{(void *)(uintptr_t)name_gva, first},
-		{(void *)(uintptr_t)(name_gva + first), PATH_MAX - first},
+		{ (void *)(uintptr_t)name_gva, first },
+		{ (void *)(uintptr_t)(name_gva + first), PATH_MAX - first },
 	};
 	struct io_iter iter;
 	size_t n;

@@ -105,18 +105,25 @@ static struct uring_req *find_poll(struct uring *ring, uint64_t user_data)
 {
 	struct uring_req *req;
 
-	list_for_each(req, &ring->reqs, node)
+	list_for_each(req, uring_bucket(ring, user_data), data_node)
 		if (req->opcode == IORING_OP_POLL_ADD && req->user_data == user_data &&
 		    (req->state == REQ_POLL || req->state == REQ_WORK))
 			return req;
 	return NULL;
 }
 
+static void set_user_data(struct uring_req *req, uint64_t user_data)
+{
+	req->user_data = user_data;
+	list_del(&req->data_node);
+	list_add_tail(uring_bucket(req->ring, user_data), &req->data_node);
+}
+
 /* Its queues hear of other events from now on; then the file is asked anew. */
 static void update_poll(struct uring_req *poll, const struct uring_poll_update *update)
 {
 	if (update->flags & IORING_POLL_UPDATE_USER_DATA)
-		poll->user_data = update->new_user_data;
+		set_user_data(poll, update->new_user_data);
 	if (update->flags & IORING_POLL_UPDATE_EVENTS) {
 		uring_disarm(poll);
 		poll->poll.events = update->events;

@@ -12,9 +12,9 @@
 #include "vfs/uring/uring_internal.h"
 
 #define IOPRIO_CLASS_SHIFT 13
-#define IOPRIO_CLASS_IDLE  3
-#define MAX_RW		   0x7ffff000ull
-#define USER_TOP	   0x7ffffffff000ull /* TASK_SIZE_MAX: no guest address is above */
+#define IOPRIO_CLASS_IDLE 3
+#define MAX_RW 0x7ffff000ull
+#define USER_TOP 0x7ffffffff000ull /* TASK_SIZE_MAX: no guest address is above */
 
 int uring_nop_prep(struct uring_req *req, const struct io_uring_sqe *sqe)
 {
@@ -40,7 +40,7 @@ static int32_t rw_common(struct uring_req *req, const struct io_uring_sqe *sqe)
 	rw->rwf = (int)sqe->rw_flags;
 	rw->write = sqe->opcode == IORING_OP_WRITE || sqe->opcode == IORING_OP_WRITEV ||
 		    sqe->opcode == IORING_OP_WRITE_FIXED;
-	rw->one = (struct iovec){(void *)(uintptr_t)sqe->addr, sqe->len};
+	rw->one = (struct iovec){ (void *)(uintptr_t)sqe->addr, sqe->len };
 	rw->nr = 1;
 	rw->total = sqe->len;
 	if (rw->rwf & RWF_NOWAIT)
@@ -168,7 +168,7 @@ int uring_send_prep(struct uring_req *req, const struct io_uring_sqe *sqe)
 	/* No address (SEND_ZC and newer kernels have one). */
 	if (sqe->off || sqe->splice_fd_in)
 		return -EINVAL;
-	req->net.iov = (struct iovec){(void *)(uintptr_t)sqe->addr, sqe->len};
+	req->net.iov = (struct iovec){ (void *)(uintptr_t)sqe->addr, sqe->len };
 	req->net.flags = sqe->msg_flags;
 	if (req->net.flags & MSG_DONTWAIT)
 		req->flags |= REQ_NOWAIT;
@@ -184,7 +184,7 @@ static int32_t transfer(struct uring_req *req, bool nowait, bool send)
 {
 	struct socket *sock = socket_from_file(req->file);
 	struct io_iter iter;
-	struct sock_msg msg = {.iter = &iter, .flags = req->net.flags};
+	struct sock_msg msg = { .iter = &iter, .flags = req->net.flags };
 	ssize_t n;
 
 	if (!sock)

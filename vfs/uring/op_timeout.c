@@ -11,9 +11,9 @@
 #include "vfs/uring/uring_internal.h"
 
 #define NSEC_PER_SEC 1000000000LL
-#define FAR_FUTURE   (INT64_MAX / 2)
-#define TIMEOUT_FLAGS                                                                           \
-	(IORING_TIMEOUT_ABS | IORING_TIMEOUT_CLOCK_MASK | IORING_TIMEOUT_ETIME_SUCCESS |        \
+#define FAR_FUTURE (INT64_MAX / 2)
+#define TIMEOUT_FLAGS                                                                              \
+	(IORING_TIMEOUT_ABS | IORING_TIMEOUT_CLOCK_MASK | IORING_TIMEOUT_ETIME_SUCCESS |           \
 	 IORING_TIMEOUT_MULTISHOT)
 
 static int64_t now_of(unsigned flags)
@@ -90,10 +90,11 @@ static void enlist(struct uring_req *req)
 	struct uring *ring = req->ring;
 	struct uring_timeout *self = &req->timer_op, *other;
 	struct list_node *before = &ring->timeouts;
+	const uint32_t now = completions(ring);
 
 	if (self->counts) {
 		list_for_each(other, &ring->timeouts, node) {
-			if (other->counts && (int32_t)(self->target - other->target) >= 0)
+			if (other->counts && self->target - now >= other->target - now)
 				continue;
 			before = &other->node;
 			break;
@@ -102,19 +103,28 @@ static void enlist(struct uring_req *req)
 	list_add_tail(before, &self->node);
 }
 
+/* All is counted from the last look: any number up to 2^32 - 1 may be wished for. */
+static bool has_come(const struct uring *ring, const struct uring_timeout *timeout, uint32_t now)
+{
+	return now - ring->timeouts_seen >= timeout->target - ring->timeouts_seen;
+}
+
 void uring_timeouts_flush(struct uring *ring)
 {
+	const uint32_t now = completions(ring);
+
 	while (!list_empty(&ring->timeouts)) {
 		struct uring_timeout *first =
 			list_first(&ring->timeouts, struct uring_timeout, node);
 		struct uring_req *req = container_of(first, struct uring_req, timer_op);
 
-		if (!first->counts || (int32_t)(completions(ring) - first->target) < 0)
-			return;
+		if (!first->counts || !has_come(ring, first, now))
+			break;
 		uring_timeout_disarm(req);
 		atomic_fetch_add(&ring->cq_timeouts, 1);
 		uring_todo_done(req, 0);
 	}
+	ring->timeouts_seen = now;
 }
 
 /* Whoever is limited is cancelled; what came of that is the timeout's result. */
@@ -194,6 +204,8 @@ int uring_timeout_prep(struct uring_req *req, const struct io_uring_sqe *sqe)
 int32_t uring_timeout(struct uring_req *req, bool nowait)
 {
 	(void)nowait;
+	/* From here it is counted, cf. cq_last_tm_flush in io_timeout(). */
+	uring_timeouts_flush(req->ring);
 	req->timer_op.target += completions(req->ring);
 	enlist(req);
 	uring_timeout_arm(req);
@@ -232,8 +244,8 @@ int uring_timeout_remove_prep(struct uring_req *req, const struct io_uring_sqe *
 	if (!(remove->flags & IORING_TIMEOUT_UPDATE_MASK))
 		return remove->flags ? -EINVAL : 0;
 	if (!one_clock(remove->flags) ||
-	    (remove->flags & ~(IORING_TIMEOUT_UPDATE_MASK | IORING_TIMEOUT_ABS |
-			       IORING_TIMEOUT_CLOCK_MASK)))
+	    (remove->flags &
+	     ~(IORING_TIMEOUT_UPDATE_MASK | IORING_TIMEOUT_ABS | IORING_TIMEOUT_CLOCK_MASK)))
 		return -EINVAL;
 	return read_time(&req->ctx, sqe->addr2, remove->flags, &remove->deadline_ns, &interval_ns);
 }
@@ -242,7 +254,7 @@ static struct uring_req *find_timeout(struct uring *ring, uint64_t user_data, ui
 {
 	struct uring_req *req;
 
-	list_for_each(req, &ring->reqs, node)
+	list_for_each(req, uring_bucket(ring, user_data), data_node)
 		if (req->opcode == opcode && req->user_data == user_data && req->state == REQ_TIMER)
 			return req;
 	return NULL;
@@ -265,9 +277,8 @@ int32_t uring_timeout_remove(struct uring_req *req, bool nowait)
 {
 	const struct uring_timeout_remove *remove = &req->timeout_remove;
 	const bool link = remove->flags & IORING_LINK_TIMEOUT_UPDATE;
-	struct uring_req *timeout =
-		find_timeout(req->ring, remove->user_data,
-			     link ? IORING_OP_LINK_TIMEOUT : IORING_OP_TIMEOUT);
+	struct uring_req *timeout = find_timeout(req->ring, remove->user_data,
+						 link ? IORING_OP_LINK_TIMEOUT : IORING_OP_TIMEOUT);
 
 	(void)nowait;
 	if (!timeout)

@@ -11,7 +11,7 @@
 #include "vfs/ioctl.h"
 #include "vfs/uring/uring_internal.h"
 
-#define BUFFER_MAX  (1ull << 30)
+#define BUFFER_MAX (1ull << 30)
 #define PROBE_SLOTS 256
 
 /*
@@ -212,8 +212,8 @@ static int register_files_update2(struct reg *reg)
 /* ---- buffers ---- */
 
 /*
- * Linux pins the pages; here the address counts, and what is mapped there when it is used. Its first
- * and last byte must be there now.
+ * Linux pins the pages; here the address counts, and what is mapped there when it is used. Its
+ * first and last byte must be there now.
  */
 static int check_buffer(const struct reg *reg, const struct iovec *iov)
 {
@@ -426,7 +426,9 @@ int uring_register(const struct op_ctx *ctx, struct uring_task *task, struct fil
 		   unsigned opcode, uint64_t arg_gva, unsigned nr_args)
 {
 	struct uring *ring = uring_of(file);
-	struct reg reg = {.ctx = ctx, .task = task, .ring = ring, .arg_gva = arg_gva, .nr = nr_args};
+	struct reg reg = {
+		.ctx = ctx, .task = task, .ring = ring, .arg_gva = arg_gva, .nr = nr_args
+	};
 	int ret;
 
 	if (opcode >= sizeof(reg_fns) / sizeof(reg_fns[0]) || !reg_fns[opcode])

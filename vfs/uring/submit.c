@@ -19,14 +19,21 @@
 #include "vfs/fs_struct.h"
 #include "vfs/uring/uring_internal.h"
 
-#define SQE_VALID                                                                              \
-	(IOSQE_FIXED_FILE | IOSQE_IO_DRAIN | IOSQE_IO_LINK | IOSQE_IO_HARDLINK | IOSQE_ASYNC | \
+#define SQE_VALID                                                                                  \
+	(IOSQE_FIXED_FILE | IOSQE_IO_DRAIN | IOSQE_IO_LINK | IOSQE_IO_HARDLINK | IOSQE_ASYNC |     \
 	 IOSQE_BUFFER_SELECT | IOSQE_CQE_SKIP_SUCCESS)
 #define SQE_LINKS (IOSQE_IO_LINK | IOSQE_IO_HARDLINK)
 /* A file may say that it is ready and then not be: after so many times a worker waits for it. */
 #define MAX_RETRIES 16
 
 /* ---- birth and death ---- */
+
+struct list_node *uring_bucket(struct uring *ring, uint64_t user_data)
+{
+	return &ring->by_data[(user_data * 0x9e3779b97f4a7c15ull) >> 56];
+}
+
+_Static_assert(URING_BUCKETS == 1 << 8, "the top 8 bits");
 
 static struct uring_req *req_new(struct uring *ring, const struct op_ctx *ctx,
 				 struct uring_task *task)
@@ -41,6 +48,7 @@ static struct uring_req *req_new(struct uring *ring, const struct op_ctx *ctx,
 	req->ctx.cred = ctx->cred ? cred_get(ctx->cred) : NULL;
 	req->ctx.files = ctx->files ? fdtable_get(ctx->files) : NULL;
 	req->ctx.fs = ctx->fs ? fs_struct_get(ctx->fs) : NULL;
+	list_init(&req->data_node);
 	list_init(&req->todo);
 	list_init(&req->ready);
 	list_init(&req->work);
@@ -68,7 +76,7 @@ static void orphan_one(struct uring_req *req)
 
 	/* Its task still holds what is dropped here. */
 	drop_context(&req->ctx);
-	req->ctx = (struct op_ctx){.fsize_limit = UINT64_MAX};
+	req->ctx = (struct op_ctx){ .fsize_limit = UINT64_MAX };
 	req->owner = NULL;
 	fb_mutex_lock(&owner->lock);
 	req->cancel = true;
@@ -112,6 +120,7 @@ static void req_die(struct uring_req *req)
 	list_del(&req->ready);
 	waitq_unlock();
 	list_del(&req->node);
+	list_del(&req->data_node);
 	ring->nr_reqs--;
 	req->state = REQ_DEAD;
 	list_add_tail(&ring->dead, &req->todo);
@@ -177,7 +186,7 @@ static void part_from_timeout(struct uring_req *req)
 
 static void post(struct uring_req *req, int32_t res)
 {
-	struct uring_overflow cqe = {.user_data = req->user_data, .res = res};
+	struct uring_overflow cqe = { .user_data = req->user_data, .res = res };
 
 	if (req->flags & (IOSQE_CQE_SKIP_SUCCESS | REQ_SILENT))
 		return;
@@ -429,6 +438,7 @@ static int req_init(struct uring_req *req, const struct io_uring_sqe *sqe)
 	req->opcode = sqe->opcode;
 	req->flags = sqe->flags;
 	req->user_data = sqe->user_data;
+	list_add_tail(uring_bucket(ring, req->user_data), &req->data_node);
 	req->fd = sqe->fd;
 	req->buf_index = sqe->buf_index;
 	if (!op || (sqe->flags & ~SQE_VALID))

@@ -2,7 +2,7 @@
  * io_uring(7): a file whose two queues lie in memory that the guest maps.
  *
  * The guest writes what it likes into that memory at any time: each index and each entry is read
- * once, checked, and only the copy is used. Nothing that the sentry needs to remember is kept there.
+ * once, checked, and only the copy is used. Nothing that the sentry must remember is kept there.
  *
  * A request that cannot be done at once waits in one of four ways, none of which holds the
  * submitter: for a file's wait queues, for a timer, for a driver that has kept it (uring_cmd.h), or
@@ -48,12 +48,12 @@ bool uring_is(const struct file *file);
 
 /*
  * What one thread of a guest has under way, in all rings. A thread that ends, or executes another
- * program, calls uring_task_cancel(): on return nothing is left that would look at its memory. If it
- * `ends`, timers and waits for files stay in their rings, as they do in Linux.
+ * program, calls uring_task_cancel(): on return nothing is left that would look at its memory. If
+ * it `ends`, timers and waits for files stay in their rings, as they do in Linux.
  */
-struct uring_task *uring_task_new(void); /* NULL: out of memory */
+struct uring_task *uring_task_new(void);		    /* NULL: out of memory */
 void uring_task_cancel(struct uring_task *task, bool ends); /* accepts NULL; sleeps */
-void uring_task_free(struct uring_task *task);	 /* accepts NULL; cancel it first */
+void uring_task_free(struct uring_task *task);		    /* accepts NULL; cancel it first */
 
 /*
  * The two halves of io_uring_enter(2) for a file that is a ring.
@@ -66,8 +66,8 @@ void uring_task_free(struct uring_task *task);	 /* accepts NULL; cancel it first
 int uring_submit(const struct op_ctx *ctx, struct uring_task *task, struct file *file, unsigned nr);
 int uring_wait(struct file *file, unsigned min, int64_t deadline_ns);
 /*
- * May this task submit (or else wait for completions)? 0, -EBADFD (not enabled yet), -EEXIST (another
- * is the single issuer).
+ * May this task submit (or else wait for completions)? 0, -EBADFD (not enabled yet), -EEXIST
+ * (another is the single issuer).
  */
 int uring_check_task(struct file *file, const struct uring_task *task, bool submit);
 

@@ -1,7 +1,7 @@
 /*
  * The parts of a ring. memory.c knows where the queues lie, submit.c takes entries and completes
- * requests, work.c has the fibers, cancel.c ends requests early, register.c is io_uring_register(2),
- * table.c lists the operations, which live in op_*.c.
+ * requests, work.c has the fibers, cancel.c ends requests early, register.c is
+ * io_uring_register(2), table.c lists the operations, which live in op_*.c.
  *
  * Locks. `lock` of a ring (sleeping) guards everything about its requests. Wake-up callbacks,
  * timers and drivers cannot take it: they note an event on the request under the wait lock and wake
@@ -29,27 +29,28 @@
 
 #define URING_MAX_ENTRIES 32768u
 #define URING_MAX_CQ_ENTRIES (2 * URING_MAX_ENTRIES)
-#define URING_MAX_RINGS	     1024 /* of the sandbox: each costs descriptors and a stack */
-#define URING_MAX_REQS	     65536 /* under way in one ring */
-#define URING_MAX_OVERFLOW   65536 /* completions kept for a full queue */
-#define URING_MAX_FILES	     32768
-#define URING_MAX_BUFFERS    16384
+#define URING_MAX_RINGS 1024	 /* of the sandbox: each costs descriptors and a stack */
+#define URING_MAX_REQS 65536	 /* under way in one ring */
+#define URING_MAX_OVERFLOW 65536 /* completions kept for a full queue */
+#define URING_MAX_FILES 32768
+#define URING_MAX_BUFFERS 16384
 #define URING_MAX_PERSONALITIES 64
-#define URING_WORKERS	     32	  /* fibers of one ring that may block */
-#define URING_ALL_WORKERS    1024 /* of all rings, beyond one each */
+#define URING_BUCKETS 256      /* requests by user_data */
+#define URING_WORKERS 32       /* fibers of one ring that may block */
+#define URING_ALL_WORKERS 1024 /* of all rings, beyond one each */
 
 /* What an operation returns when its result comes later; never a result itself. */
 #define URING_KEPT INT32_MIN
 
 /* Flags of a request beyond IOSQE_*. */
 enum {
-	REQ_FAIL = 1 << 8,	     /* breaks its chain, also with a result >= 0 */
-	REQ_DONE = 1 << 9,	     /* on the todo list with its result */
-	REQ_SKIP_LINKED = 1 << 10,   /* those after it in the chain are cancelled silently */
-	REQ_SILENT = 1 << 11,	     /* cancelled so: no completion */
+	REQ_FAIL = 1 << 8,	   /* breaks its chain, also with a result >= 0 */
+	REQ_DONE = 1 << 9,	   /* on the todo list with its result */
+	REQ_SKIP_LINKED = 1 << 10, /* those after it in the chain are cancelled silently */
+	REQ_SILENT = 1 << 11,	   /* cancelled so: no completion */
 	REQ_MULTISHOT = 1 << 12,
-	REQ_NOWAIT = 1 << 13,	     /* -EAGAIN is its result */
-	REQ_CANCELED = 1 << 14,	     /* whoever has it has been told */
+	REQ_NOWAIT = 1 << 13,	/* -EAGAIN is its result */
+	REQ_CANCELED = 1 << 14, /* whoever has it has been told */
 };
 
 enum uring_state {
@@ -83,9 +84,9 @@ struct uring_op {
 	/* Frees what prep took; never with a lock held. */
 	void (*cleanup)(struct uring_req *req);
 	bool needs_file;
-	bool blocks;	     /* may wait for somebody, whatever the file: to a worker at once */
+	bool blocks;	      /* may wait for somebody, whatever the file: to a worker at once */
 	unsigned poll_events; /* after -EAGAIN: wait for these; 0 = a worker */
-	bool ioprio;	     /* looks at sqe->ioprio itself; else it must be 0 */
+	bool ioprio;	      /* looks at sqe->ioprio itself; else it must be 0 */
 };
 
 /* Where a request waits for a file. Most files have one queue, terminals two. */
@@ -157,9 +158,9 @@ struct uring_net {
 };
 
 struct uring_req {
-	struct uring *ring;	   /* counted */
-	struct uring_task *owner;  /* outlives the request; NULL once that is an orphan */
-	struct op_ctx ctx;	   /* of the submitter; cred, fs and files counted */
+	struct uring *ring;	  /* counted */
+	struct uring_task *owner; /* outlives the request; NULL once that is an orphan */
+	struct op_ctx ctx;	  /* of the submitter; cred, fs and files counted */
 	const struct uring_op *op;
 	uint64_t user_data;
 	struct file *file; /* counted */
@@ -173,11 +174,12 @@ struct uring_req {
 	bool poll_again; /* woken while its worker asked the file */
 	bool cmd_early;	 /* done before its worker had said that it was kept */
 	unsigned retries;
-	struct uring_req *link;	   /* next of the chain; owned */
-	struct uring_req *timeout; /* the LINK_TIMEOUT that limits it */
-	struct list_node node;	   /* in ring->reqs */
+	struct uring_req *link;	     /* next of the chain; owned */
+	struct uring_req *timeout;   /* the LINK_TIMEOUT that limits it */
+	struct list_node node;	     /* in ring->reqs */
+	struct list_node data_node;  /* in the ring's bucket of its user_data */
 	struct list_node owner_node; /* guarded by owner->lock */
-	struct list_node todo;	   /* in ring->todo, ->deferred or ->dead */
+	struct list_node todo;	     /* in ring->todo, ->deferred or ->dead */
 	/* Guarded by the wait lock: */
 	struct list_node ready; /* in ring->ready */
 	struct list_node work;	/* in ring->works */
@@ -209,7 +211,7 @@ struct uring_overflow {
 };
 
 struct uring_task {
-	uint64_t id; /* never used again */
+	uint64_t id;	      /* never used again */
 	struct fb_mutex lock; /* RANK_LEAF: guards reqs */
 	struct list_node reqs;
 	struct waitq idle; /* a request is gone */
@@ -240,32 +242,34 @@ struct uring {
 	struct sleep_mutex lock; /* guards down to the next such comment */
 	uint32_t sq_head;
 	uint32_t sq_dropped, cq_overflow;
-	atomic_uint cq_tail;	/* read without the lock by who waits */
+	atomic_uint cq_tail; /* read without the lock by who waits */
 	struct list_node overflow;
 	atomic_uint nr_overflow;
-	atomic_bool dropped;	/* -EBADR is due */
-	unsigned posted;	/* completions since the lock was taken */
-	bool posted_async;	/* some of them not by their submitter */
-	bool running;		/* the todo list is being worked on */
+	atomic_bool dropped; /* -EBADR is due */
+	unsigned posted;     /* completions since the lock was taken */
+	bool posted_async;   /* some of them not by their submitter */
+	bool running;	     /* the todo list is being worked on */
 	bool disabled, dying;
-	uint64_t submitter;	/* IORING_SETUP_SINGLE_ISSUER: its id; 0 = anybody */
-	struct list_node reqs;	/* all, in the order of submission */
+	uint64_t submitter;    /* IORING_SETUP_SINGLE_ISSUER: its id; 0 = anybody */
+	struct list_node reqs; /* all, in the order of submission, as the next: */
+	struct list_node by_data[URING_BUCKETS];
 	unsigned nr_reqs;
-	struct list_node todo;	/* to be issued, or completed */
-	struct list_node dead;	/* to be freed without the lock */
+	struct list_node todo; /* to be issued, or completed */
+	struct list_node dead; /* to be freed without the lock */
 	struct list_node deferred;
-	unsigned nr_deferred;	/* with those linked to them */
+	unsigned nr_deferred; /* with those linked to them */
 	bool drain_active, drain_next;
 	bool drain_disabled; /* some completions are never posted: nothing to count */
 	struct uring_req *link_head, *link_last; /* the chain that is being submitted */
 	struct list_node timeouts;
+	uint32_t timeouts_seen; /* completions when the list was looked at last */
 	/* Completions by timeouts: they count for no other timeout, and end every wait. */
 	atomic_uint cq_timeouts; /* changed under the lock, read without */
-	struct file **files;	/* registered; each counted or NULL */
+	struct file **files;	 /* registered; each counted or NULL */
 	unsigned nr_files;
 	struct iovec *buffers;
 	unsigned nr_buffers;
-	struct file *eventfd;	/* counted */
+	struct file *eventfd; /* counted */
 	bool eventfd_async;
 	const struct cred *personalities[URING_MAX_PERSONALITIES]; /* id - 1; counted */
 
@@ -273,7 +277,7 @@ struct uring {
 	struct list_node ready; /* requests with events */
 	struct list_node works; /* requests that wait for a worker */
 	unsigned nr_workers;
-	struct waitq service;	/* wakes the service fiber */
+	struct waitq service;	  /* wakes the service fiber */
 	struct waitq completions; /* who waits for completions, pollers of the ring */
 };
 
@@ -311,6 +315,8 @@ void uring_unlock(struct uring *ring);
 /* submit.c; ring->lock held in all of them */
 int uring_submit_locked(struct uring *ring, const struct op_ctx *ctx, struct uring_task *task,
 			uint32_t nr);
+/* The requests with this user_data, and some others. */
+struct list_node *uring_bucket(struct uring *ring, uint64_t user_data);
 void uring_todo(struct uring_req *req);
 void uring_todo_done(struct uring_req *req, int32_t res);
 void uring_run(struct uring *ring);
@@ -321,8 +327,8 @@ void uring_issued(struct uring_req *req, int32_t res, bool nowait);
 /* The file that a request names, by index if `fixed`. With a reference, or NULL. */
 struct file *uring_file(const struct uring_req *req, int fd, bool fixed);
 /*
- * The request and those linked to it stay when their task ends: a timer runs on, a file is waited for.
- * They know nothing of the task any more, and what would need it is cancelled (`cancel`).
+ * The request and those linked to it stay when their task ends: a timer runs on, a file is waited
+ * for. They know nothing of the task any more, and what would need it is cancelled (`cancel`).
  */
 void uring_orphan(struct uring_req *req);
 /* Drops all that a dead request holds, its memory too; no lock held. */
@@ -365,8 +371,8 @@ const struct uring_op *uring_op(unsigned opcode); /* NULL: there is none */
 extern const struct uring_op uring_ops[IORING_OP_LAST];
 
 /* The operations: prep and issue of each, for the table. */
-#define URING_OP(name)                                                                     \
-	int uring_##name##_prep(struct uring_req *req, const struct io_uring_sqe *sqe);    \
+#define URING_OP(name)                                                                             \
+	int uring_##name##_prep(struct uring_req *req, const struct io_uring_sqe *sqe);            \
 	int32_t uring_##name(struct uring_req *req, bool nowait)
 URING_OP(nop);
 URING_OP(rw);

@@ -269,7 +269,7 @@ int uring_arm(struct uring_req *req, unsigned events, unsigned *ret_mask)
 			return -ENOMEM;
 		req->arm->req = req;
 		table = &req->arm->table;
-		*table = (struct poll_table){.queue = arm_queue, .events = events};
+		*table = (struct poll_table){ .queue = arm_queue, .events = events };
 	}
 	*ret_mask = vfs_poll(&req->ctx, req->file, table) & events;
 	return req->arm->failed ? -ENOMEM : 0;

@@ -529,6 +529,29 @@ Test(devfuse, signal_before_the_read_interrupts_after_it) /* D81, D84, D85, D39,
 	conn_end(conn, dev);
 }
 
+Test(devfuse, an_answer_takes_its_interrupt_with_it) /* D86 */
+{
+	struct file *dev;
+	struct fuse_conn *conn = ready_conn(&dev);
+	struct call call;
+	uint64_t unique;
+	bool queued = false;
+
+	call_start(&call, conn, FUSE_READLINK, NULL, 10);
+	cr_assert_eq(read_soon(dev, 8192), 40);
+	unique = head()->unique;
+	waiter_interrupt(atomic_load(&call.waiter), WAITER_SIGNAL);
+	while (!queued) {
+		fb_mutex_lock(&conn->lock);
+		queued = !fuse_queue_empty(&conn->pending);
+		fb_mutex_unlock(&conn->lock);
+	}
+	cr_assert_eq(reply(dev, unique, -ENOENT, NULL, 0), 16);
+	cr_assert_eq(call_end(&call), -ENOENT);
+	cr_assert_eq(dev_read(dev, 8192), -EAGAIN); /* no INTERRUPT any more */
+	conn_end(conn, dev);
+}
+
 Test(devfuse, kill_before_the_read_takes_the_request_back) /* D81 */
 {
 	struct file *dev;

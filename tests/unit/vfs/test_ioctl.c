@@ -3,6 +3,7 @@
 #include <sys/ioctl.h>
 
 #include "tests/unit/vfs/files_fixture.h"
+#include "vfs/fileattr.h"
 #include "vfs/ioctl.h"
 
 /* Guest memory of the test: addresses are ours; 0 faults. */
@@ -111,15 +112,15 @@ Test(ioctl, path_descriptors_are_ebadf)
 
 static unsigned stored_flags;
 
-static int get_flags(const struct op_ctx *ctx, struct dentry *dentry, unsigned *ret_flags)
+static int get_flags(const struct op_ctx *ctx, struct dentry *dentry, struct fileattr *fa)
 {
-	*ret_flags = stored_flags;
+	fileattr_fill_flags(fa, stored_flags);
 	return 0;
 }
 
-static int set_flags(const struct op_ctx *ctx, struct dentry *dentry, unsigned flags)
+static int set_flags(const struct op_ctx *ctx, struct dentry *dentry, const struct fileattr *fa)
 {
-	stored_flags = flags;
+	stored_flags = fa->flags;
 	return 0;
 }
 

@@ -34,7 +34,7 @@ static void spawn_thread(void (*fn)(void *), void *arg)
 	struct thread_arg *call = malloc(sizeof(*call));
 	pthread_t thread;
 
-	*call = (struct thread_arg){fn, arg};
+	*call = (struct thread_arg){ fn, arg };
 	atomic_fetch_add(&threads, 1);
 	cr_assert_eq(pthread_create(&thread, NULL, thread_main, call), 0);
 	pthread_detach(thread);
@@ -42,7 +42,7 @@ static void spawn_thread(void (*fn)(void *), void *arg)
 
 static void uring_test_init(void)
 {
-	static const struct uring_hooks hooks = {.spawn = spawn_thread};
+	static const struct uring_hooks hooks = { .spawn = spawn_thread };
 
 	kinds_init();
 	test_ctx.files = fdtable_new();
@@ -103,7 +103,7 @@ static int driver_cmd(const struct op_ctx *ctx, struct uring_cmd *cmd, unsigned 
 	return -EIOCBQUEUED;
 }
 
-static const struct file_ops driver_ops = {.uring_cmd = driver_cmd, .no_position = true};
+static const struct file_ops driver_ops = { .uring_cmd = driver_cmd, .no_position = true };
 
 static struct uring_cmd *until_kept(struct driver *driver)
 {
@@ -128,7 +128,7 @@ struct guest {
 
 static char *map_part(struct guest *guest, uint64_t offset, size_t length)
 {
-	struct mmap_request req = {.offset = (int64_t)offset, .length = length};
+	struct mmap_request req = { .offset = (int64_t)offset, .length = length };
 	int hostfd;
 	char *map;
 
@@ -141,7 +141,7 @@ static char *map_part(struct guest *guest, uint64_t offset, size_t length)
 
 static void guest_open(struct guest *guest, unsigned flags)
 {
-	*guest = (struct guest){.params = {.flags = flags}};
+	*guest = (struct guest){ .params = { .flags = flags } };
 	guest->task = uring_task_new();
 	cr_assert_eq(uring_new(&test_ctx, guest->task, 8, &guest->params, &guest->file), 0);
 	guest->sqe_size = flags & IORING_SETUP_SQE128 ? 128 : 64;
@@ -380,7 +380,7 @@ Test(uring, end_of_the_task_waits_for_a_command_that_cannot_be_cancelled)
 
 Test(uring, mapping_ends_where_the_ring_ends)
 {
-	struct mmap_request req = {.offset = IORING_OFF_SQES, .length = 4096};
+	struct mmap_request req = { .offset = IORING_OFF_SQES, .length = 4096 };
 	struct guest guest;
 	int hostfd = -1;
 
@@ -389,7 +389,7 @@ Test(uring, mapping_ends_where_the_ring_ends)
 	close(hostfd);
 	req.length = 4097;
 	cr_expect_eq(guest.file->op->mmap(&test_ctx, guest.file, &req, &hostfd), -EINVAL);
-	req = (struct mmap_request){.offset = 4096, .length = 4096};
+	req = (struct mmap_request){ .offset = 4096, .length = 4096 };
 	cr_expect_eq(guest.file->op->mmap(&test_ctx, guest.file, &req, &hostfd), -ENOMEM);
 	guest_close_ring(&guest);
 	guest_end_task(&guest);
@@ -398,7 +398,7 @@ Test(uring, mapping_ends_where_the_ring_ends)
 /* The host's file cannot be made shorter below the sentry's own mapping. */
 Test(uring, memory_keeps_its_size)
 {
-	struct mmap_request req = {.offset = IORING_OFF_SQ_RING, .length = 512};
+	struct mmap_request req = { .offset = IORING_OFF_SQ_RING, .length = 512 };
 	struct guest guest;
 	int hostfd;
 

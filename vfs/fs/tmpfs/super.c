@@ -8,6 +8,7 @@
 #include <stdlib.h>
 #include <string.h>
 #include <sys/sysinfo.h>
+#include <sys/random.h>
 
 #include "sentry/base/err.h"
 #include "sentry/base/log.h"
@@ -239,6 +240,8 @@ static const struct superblock_ops tmpfs_sb_ops = {
 	.free_inode = tmpfs_free_inode,
 	.evict_inode = tmpfs_evict_inode,
 	.statfs = tmpfs_statfs,
+	.encode_fh = tmpfs_encode_fh,
+	.fh_to_inode = tmpfs_fh_to_inode,
 	.put_super = tmpfs_put_super,
 	.show_options = tmpfs_show_options,
 };
@@ -389,6 +392,7 @@ static int tmpfs_fill_super(const struct op_ctx *ctx, struct superblock *sb,
 	info->default_inodes = ram / 2 / PAGECACHE_PAGE;
 	info->blocks.max = opts->has_size ? opts->size : info->default_size;
 	info->max_inodes = opts->has_inodes ? opts->nr_inodes : info->default_inodes;
+	(void)HOST(getrandom(&info->handle_seed, sizeof(info->handle_seed), 0));
 	info->root_mode = opts->mode;
 	info->root_uid = opts->has_uid ? opts->uid : ctx->cred->fsuid;
 	info->root_gid = opts->has_gid ? opts->gid : ctx->cred->fsgid;

@@ -70,6 +70,7 @@ struct tmpfs_info {
 	uint64_t max_inodes;	       /* 0 = no limit; atomic loads suffice */
 	atomic_uint_least64_t last_ino;
 	uint64_t default_size, default_inodes; /* not shown in /proc/mounts when unchanged */
+	uint64_t handle_seed; /* constant */
 	uint32_t root_mode;
 	uid_t root_uid;
 	gid_t root_gid;
@@ -117,6 +118,10 @@ int tmpfs_setxattr(const struct op_ctx *ctx, struct dentry *dentry, const char *
 		   const void *value, size_t size, int flags);
 ssize_t tmpfs_listxattr(const struct op_ctx *ctx, struct dentry *dentry, char *list, size_t size);
 int tmpfs_removexattr(const struct op_ctx *ctx, struct dentry *dentry, const char *name);
+/* File handles (handle.c) */
+int tmpfs_encode_fh(struct inode *inode, bool only_id, struct vfs_handle *handle);
+int tmpfs_fh_to_inode(const struct op_ctx *ctx, struct superblock *sb,
+		      const struct vfs_handle *handle, struct inode **ret_inode);
 /* ACLs (acl.c) */
 int tmpfs_get_acl(const struct op_ctx *ctx, struct inode *inode, enum acl_type type, bool to_judge,
 		  struct acl **ret_acl);

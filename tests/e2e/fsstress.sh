@@ -1,0 +1,68 @@
+#!/bin/bash
+# Random operations on passthrough_ll in each of its cache modes: a file against a copy in memory
+# (fsx), many processes on one tree (fstree), the mount against its source. Meanwhile names are
+# dropped and signals come, other mounts come, are aborted and go. LONG=1: more.
+set -u
+cd "$(dirname "$0")/../.." || exit 2
+. tests/lib.sh
+scale=1
+[ -n "${LONG:-}" ] && scale=20 TEST_TIMEOUT=1800
+seed=${SEED:-$RANDOM}
+
+inside "seed $seed" --bind "$PWD/build/examples:/opt/examples:ro" --tmpfs /w --chdir /w --user 0 \
+	--bind "$PWD/${STRESS_GUESTS:-build/release/tests/stress-guest}:/opt/stress:ro" \
+	--env "seed=$seed" --env "scale=$scale" <<'END'
+PATH=/opt/examples:/opt/stress:$PATH
+mounted() { grep -q " $1 fuse" /proc/mounts; }
+gone() { ! mounted "$1"; }
+
+# Until the file /w/over exists: mounts of its own, whose clients are killed and connections aborted.
+disturb() {
+	local daemon client rounds=0
+	mkdir -p /w/other
+	until [ -e /w/over ]; do
+		passthrough_ll -f -o source=/w/src /w/other & daemon=$!
+		@within 5 mounted /w/other
+		(while ls -lR /w/other && cat /w/other/f*; do :; done) & client=$!
+		[ -w /proc/sys/vm/drop_caches ] && echo 3 >/proc/sys/vm/drop_caches
+		case $((RANDOM % 4)) in
+		0) kill -9 $daemon ;;
+		1) kill -9 $client ;;
+		2) kill -STOP $daemon; sleep 0.02; kill -CONT $daemon ;;
+		3) umount -f /w/other ;;
+		esac
+		kill -9 $client
+		wait $client
+		fusermount3 -u -z /w/other
+		kill -9 $daemon
+		wait $daemon
+		rounds=$((rounds + 1))
+	done >/dev/null 2>&1
+	[ $rounds -gt 0 ]
+}
+
+round() { # NAME MOUNT-OPTIONS
+	local name=$1
+	rm -rf src m over; mkdir src m
+	passthrough_ll -f -o "source=/w/src,$2" ${3:-} /w/m >/dev/null 2>&1 & pid=$!
+	@within 5 mounted /w/m || { @no "$name: mounted"; return; }
+	disturb & disturber=$!
+	fsx m/f1 $seed $((600 * scale)) signals >fsx1 2>&1 & one=$!
+	fsx m/f2 $((seed + 1)) $((600 * scale)) >fsx2 2>&1 & two=$!
+	@works "$name: fstree" fstree /w/m $seed 5 $((250 * scale))
+	wait $one; first=$?
+	wait $two; second=$?
+	@is "$name: fsx" "0 0" sh -c "cat fsx1 fsx2 | tail -n 15; echo $first $second"
+	>over
+	wait $disturber || @no "$name: no other mount came and went"
+	@is "$name: the source has what the mount shows" "" diff -r --no-dereference m src
+	@works "$name: unmounted" fusermount3 -u /w/m
+	wait $pid
+}
+round "cache=never" cache=never
+round "cache=auto" cache=auto
+round "cache=always" cache=always
+round "cache=always, cloned descriptors" cache=always "-o clone_fd"
+round "writeback" writeback "-o clone_fd"
+END
+summary

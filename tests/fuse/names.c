@@ -1,0 +1,303 @@
+/*
+ * What is cached of names, against daemons that change their mind: listings, symlinks, ACLs; file
+ * handles. The requests themselves are compared with Linux's in tests/golden/names.c.
+ */
+#include <criterion/criterion.h>
+#include <fcntl.h>
+#include <linux/posix_acl.h>
+#include <linux/posix_acl_xattr.h>
+#include <stdlib.h>
+
+#include "tests/support/daemon.h"
+#include "vfs/cred.h"
+#include "vfs/handle.h"
+#include "vfs/inode.h"
+#include "vfs/mount.h"
+#include "vfs/perm.h"
+#include "vfs/xattr.h"
+
+TestSuite(fuse_names, .timeout = 20);
+
+#define CTX	   (&d->client.ctx)
+#define KEEP_LIST  (FOPEN_KEEP_CACHE | FOPEN_CACHE_DIR)
+#define ACL_ACCESS_NAME "system.posix_acl_access"
+
+static struct file *open_dir(struct daemon *d, uint32_t open_flags)
+{
+	struct file *file = NULL;
+
+	daemon_ignore(d, FUSE_RELEASEDIR);
+	expect_open(d, FUSE_OPENDIR, 1, 9, open_flags);
+	cr_assert_eq(client_open(d, "/", O_RDONLY | O_DIRECTORY, &file), 0);
+	return file;
+}
+
+static struct daemon *start(uint64_t flags)
+{
+	struct daemon_config config = {.flags = flags};
+	struct daemon *d = daemon_start(&config);
+	struct kstat st;
+
+	expect_attr(d, FUSE_GETATTR, 1, S_IFDIR | 0755, 0, 100);
+	cr_assert_eq(client_stat(d, "/", &st), 0);
+	return d;
+}
+
+static void expect_ab(struct daemon *d)
+{
+	static char list[200];
+	size_t n = make_dirent(list, 2, 10, "a", 8);
+
+	n += make_dirent(list + n, 3, 20, "b", 8);
+	expect_reply(d, FUSE_READDIR, 1, list, n);
+}
+
+/* Lists from the start to the end; the names. */
+static const char *list_all(struct daemon *d, struct file *dir)
+{
+	static char names[200];
+	char more[100];
+
+	dir->pos = 0;
+	names[0] = '\0';
+	cr_assert_geq(client_readdir(d, dir, names, sizeof(names), 4096), 0);
+	while (client_readdir(d, dir, more, sizeof(more), 4096) > 0)
+		strcat(names, more);
+	return names;
+}
+
+/* F77, O07: complete after the empty answer; then nothing is asked until something changes. */
+Test(fuse_names, a_listing_is_kept_over_opens)
+{
+	struct daemon *d = start(0);
+	struct file *dir = open_dir(d, KEEP_LIST), *other;
+
+	expect_ab(d);
+	expect_reply(d, FUSE_READDIR, 1, NULL, 0);
+	cr_assert_str_eq(list_all(d, dir), "a b ");
+	cr_assert_str_eq(list_all(d, dir), "a b ");
+	other = open_dir(d, KEEP_LIST);
+	cr_assert_str_eq(list_all(d, other), "a b ");
+	client_close(d, other);
+	other = open_dir(d, FOPEN_CACHE_DIR); /* without KEEP_CACHE: gone for all */
+	expect_ab(d);
+	expect_reply(d, FUSE_READDIR, 1, NULL, 0);
+	cr_assert_str_eq(list_all(d, dir), "a b ");
+	client_close(d, other);
+	client_close(d, dir);
+	DAEMON_STOP(d);
+}
+
+/* F77: who is in the middle of a list that is thrown away asks the daemon for the rest. */
+Test(fuse_names, a_listing_is_reset_under_a_reader)
+{
+	struct daemon *d = start(0);
+	struct file *dir = open_dir(d, KEEP_LIST);
+	struct fuse_notify_inval_inode_out inval = {.ino = 1};
+	char names[100];
+	struct step *s;
+
+	expect_ab(d);
+	expect_reply(d, FUSE_READDIR, 1, NULL, 0);
+	cr_assert_str_eq(list_all(d, dir), "a b ");
+	dir->pos = 0;
+	cr_assert_gt(client_readdir(d, dir, names, sizeof(names), 32), 0);
+	cr_assert_str_eq(names, "a ");
+	cr_assert_gt(daemon_notify(d, FUSE_NOTIFY_INVAL_INODE, &inval, sizeof(inval)), 0);
+	s = expect_reply(d, FUSE_READDIR, 1, NULL, 0);
+	cr_assert_eq(client_readdir(d, dir, names, sizeof(names), 4096), 0);
+	cr_assert_eq(step_in(s, struct fuse_read_in)->offset, 10);
+	client_close(d, dir);
+	DAEMON_STOP(d);
+}
+
+/* F77: only what was read from the start without a gap is kept; unknown positions are asked. */
+Test(fuse_names, a_listing_with_a_gap_is_not_kept)
+{
+	struct daemon *d = start(0);
+	struct file *dir = open_dir(d, KEEP_LIST);
+	char names[100], list[100];
+	size_t n = make_dirent(list, 3, 20, "b", 8);
+
+	dir->pos = 10;
+	expect_reply(d, FUSE_READDIR, 1, list, n);
+	cr_assert_gt(client_readdir(d, dir, names, sizeof(names), 4096), 0);
+	expect_reply(d, FUSE_READDIR, 1, NULL, 0);
+	cr_assert_eq(client_readdir(d, dir, names, sizeof(names), 4096), 0);
+	expect_ab(d);
+	expect_reply(d, FUSE_READDIR, 1, NULL, 0);
+	cr_assert_str_eq(list_all(d, dir), "a b ");
+	dir->pos = 15; /* no entry is there */
+	expect_reply(d, FUSE_READDIR, 1, list, n);
+	cr_assert_gt(client_readdir(d, dir, names, sizeof(names), 4096), 0);
+	cr_assert_str_eq(names, "b ");
+	client_close(d, dir);
+	DAEMON_STOP(d);
+}
+
+/* F77: an empty directory is cached like any other. */
+Test(fuse_names, an_empty_listing_is_kept)
+{
+	struct daemon *d = start(0);
+	struct file *dir = open_dir(d, KEEP_LIST);
+
+	expect_reply(d, FUSE_READDIR, 1, NULL, 0);
+	cr_assert_str_eq(list_all(d, dir), "");
+	cr_assert_str_eq(list_all(d, dir), "");
+	client_close(d, dir);
+	DAEMON_STOP(d);
+}
+
+static struct path look_up(struct daemon *d, const char *name, uint64_t nodeid, uint32_t mode)
+{
+	struct path path;
+
+	expect_entry(d, FUSE_LOOKUP, 1, nodeid, mode, 0, 100);
+	cr_assert_eq(path_lookup(CTX, NULL, name, 0, &path), 0);
+	return path;
+}
+
+static char *read_link(struct daemon *d, const struct path *path)
+{
+	char *target = NULL;
+
+	cr_assert_eq(vfs_readlink(CTX, path, &target), 0);
+	return target;
+}
+
+/* F168 */
+Test(fuse_names, a_symlink_is_read_once)
+{
+	for (int cached = 0; cached < 2; cached++) {
+		struct daemon *d = start(cached ? FUSE_CACHE_SYMLINKS : 0);
+		struct path path = look_up(d, "/l", 5, S_IFLNK | 0777);
+		char *first, *second;
+
+		expect_reply(d, FUSE_READLINK, 5, "old", 3);
+		first = read_link(d, &path);
+		if (!cached)
+			expect_reply(d, FUSE_READLINK, 5, "new", 3);
+		second = read_link(d, &path);
+		cr_assert_str_eq(first, "old");
+		cr_assert_str_eq(second, cached ? "old" : "new");
+		free(first);
+		free(second);
+		path_put(&path);
+		DAEMON_STOP(d);
+	}
+}
+
+static size_t make_acl(void *buf, unsigned named_user, unsigned perm)
+{
+	struct {
+		struct posix_acl_xattr_header head;
+		struct posix_acl_xattr_entry e[5];
+	} acl = {{POSIX_ACL_XATTR_VERSION},
+		 {{ACL_USER_OBJ, 6, -1u},
+		  {ACL_USER, (unsigned short)perm, named_user},
+		  {ACL_GROUP_OBJ, 0, -1u},
+		  {ACL_MASK, 6, -1u},
+		  {ACL_OTHER, 0, -1u}}};
+
+	memcpy(buf, &acl, sizeof(acl));
+	return sizeof(acl);
+}
+
+/* F124, F43: the list decides, and is asked for once; without POSIX_ACL nobody looks at it. */
+Test(fuse_names, an_acl_is_enforced_and_kept)
+{
+	struct daemon_config config = {.flags = FUSE_POSIX_ACL, .options = "allow_other,default_permissions",
+					.uid = 77};
+	struct daemon *d = daemon_start(&config);
+	char acl[100];
+	size_t n = make_acl(acl, 77, 4);
+	struct path path;
+
+	expect_attr(d, FUSE_GETATTR, 1, S_IFDIR | 0701, 0, 100);
+	path = look_up(d, "/f", 5, S_IFREG | 0660);
+	expect_reply(d, FUSE_GETXATTR, 5, acl, n);
+	cr_assert_eq(path_permission(CTX, &path, MAY_READ), 0);
+	cr_assert_eq(path_permission(CTX, &path, MAY_READ), 0);
+	expect_attr(d, FUSE_GETATTR, 5, S_IFREG | 0660, 0, 100); /* a refusal is looked at twice */
+	expect_reply(d, FUSE_GETXATTR, 5, acl, n);
+	cr_assert_eq(path_permission(CTX, &path, MAY_WRITE), -EACCES);
+	path_put(&path);
+	DAEMON_STOP(d);
+}
+
+/* F124: an answer that is no list is the caller's error, and does not grant anything. */
+Test(fuse_names, a_bad_acl_grants_nothing)
+{
+	static const char *const bad[] = {"\2\0\0\0x", "\1\0\0\0", "\2\0\0\0\x40\0\7\0\0\0\0\0"};
+	static const size_t len[] = {5, 4, 12};
+	static const int err[] = {-EINVAL, -EOPNOTSUPP, -EINVAL};
+	struct daemon_config config = {.flags = FUSE_POSIX_ACL, .options = "allow_other,default_permissions",
+					.uid = 77};
+	struct daemon *d = daemon_start(&config);
+	char alone[12] = {2, 0, 0, 0, ACL_GROUP_OBJ, 0, 7};
+	struct path path;
+
+	expect_attr(d, FUSE_GETATTR, 1, S_IFDIR | 0701, 0, 100);
+	path = look_up(d, "/f", 5, S_IFREG | 0666);
+	for (int i = 0; i < 3; i++) {
+		expect_reply(d, FUSE_GETXATTR, 5, bad[i], len[i]);
+		cr_assert_eq(path_permission(CTX, &path, MAY_READ), err[i]);
+	}
+	expect_reply(d, FUSE_GETXATTR, 5, alone, sizeof(alone)); /* well-formed, and no decision */
+	cr_assert_eq(path_permission(CTX, &path, MAY_READ), -EIO);
+	path_put(&path);
+	DAEMON_STOP(d);
+}
+
+/* F165 */
+Test(fuse_names, a_handle_finds_its_node)
+{
+	struct daemon *d = start(FUSE_EXPORT_SUPPORT);
+	struct path path = look_up(d, "/f", 5, S_IFREG | 0644), found;
+	struct vfs_handle h = {.bytes = 128};
+	struct fuse_entry_out wrong = make_entry(9, S_IFREG | 0644, 0, 100);
+	struct step *s;
+
+	cr_assert_eq(vfs_name_to_handle(&path, false, &h), 0);
+	cr_assert_eq(h.type, 0x81);
+	cr_assert_eq(h.bytes, 12);
+	cr_assert_eq(h.words[1], 5);
+	cr_assert_eq(vfs_handle_to_path(CTX, path.mnt, &h, &found), 0);
+	cr_assert_eq(found.dentry, path.dentry);
+	path_put(&found);
+	h.words[1] = 8; /* not cached: the daemon is asked for the node itself */
+	s = expect_entry(d, FUSE_LOOKUP, 8, 8, S_IFREG | 0644, 0, 100);
+	cr_assert_eq(vfs_handle_to_path(CTX, path.mnt, &h, &found), 0);
+	cr_assert_str_eq(step_body(s), ".");
+	cr_assert_eq(found.dentry->parent, found.dentry); /* in no directory */
+	path_put(&found);
+	cr_assert(daemon_wait_forgotten(d, 8, 1));
+	h.words[1] = 7;
+	expect_reply(d, FUSE_LOOKUP, 7, &wrong, sizeof(wrong)); /* another node */
+	cr_assert_eq(vfs_handle_to_path(CTX, path.mnt, &h, &found), -ESTALE);
+	h.words[1] = 6;
+	expect_error(d, FUSE_LOOKUP, 6, ENOENT);
+	cr_assert_eq(vfs_handle_to_path(CTX, path.mnt, &h, &found), -ESTALE);
+	h.words[1] = 3; /* a directory that nobody has walked to has no place in the tree */
+	expect_entry(d, FUSE_LOOKUP, 3, 3, S_IFDIR | 0755, 0, 100);
+	cr_assert_eq(vfs_handle_to_path(CTX, path.mnt, &h, &found), -ESTALE);
+	path_put(&path);
+	DAEMON_STOP(d);
+}
+
+/* F165: below minor 9, and without EXPORT_SUPPORT, only what is cached can be found. */
+Test(fuse_names, without_export_support_nothing_is_asked)
+{
+	struct daemon *d = start(0);
+	struct path path = look_up(d, "/f", 5, S_IFREG | 0644), found;
+	struct vfs_handle h = {.bytes = 128};
+
+	cr_assert_eq(vfs_name_to_handle(&path, false, &h), 0);
+	h.words[1] = 8;
+	cr_assert_eq(vfs_handle_to_path(CTX, path.mnt, &h, &found), -ESTALE);
+	h.words[1] = 5;
+	h.words[2]++;
+	cr_assert_eq(vfs_handle_to_path(CTX, path.mnt, &h, &found), -ESTALE);
+	path_put(&path);
+	DAEMON_STOP(d);
+}

@@ -1,0 +1,52 @@
+/* File handles of tmpfs: the inode's number, and a word that no other instance would give it. */
+#include <xxhash.h>
+
+#include "sentry/base/err.h"
+#include "vfs/fs/tmpfs/tmpfs_internal.h"
+#include "vfs/handle.h"
+
+#define TMPFS_FILEID 1 /* as shmem_encode_fh() */
+
+static uint32_t generation(const struct inode *inode)
+{
+	return (uint32_t)XXH3_64bits_withSeed(&inode->ino, sizeof(inode->ino),
+					      tmpfs_info(inode->sb)->handle_seed);
+}
+
+int tmpfs_encode_fh(struct inode *inode, bool only_id, struct vfs_handle *handle)
+{
+	bool room = handle->bytes >= 12;
+	int err;
+
+	(void)only_id;
+	handle->bytes = 12;
+	if (!room)
+		return -EOVERFLOW;
+	err = inode_hash(inode, inode->ino); /* now it can be found */
+	if (err && err != -EEXIST)
+		return err;
+	handle->words[0] = generation(inode);
+	handle->words[1] = (uint32_t)inode->ino;
+	handle->words[2] = (uint32_t)(inode->ino >> 32);
+	handle->type = TMPFS_FILEID;
+	return 0;
+}
+
+int tmpfs_fh_to_inode(const struct op_ctx *ctx, struct superblock *sb,
+		      const struct vfs_handle *handle, struct inode **ret_inode)
+{
+	struct inode *inode;
+
+	(void)ctx;
+	if (handle->bytes < 12)
+		return -ESTALE;
+	inode = inode_lookup(sb, (uint64_t)handle->words[2] << 32 | handle->words[1]);
+	if (!inode)
+		return -ESTALE;
+	if (generation(inode) != handle->words[0]) {
+		inode_put(inode);
+		return -ESTALE;
+	}
+	*ret_inode = inode;
+	return 0;
+}
