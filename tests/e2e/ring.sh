@@ -18,7 +18,7 @@ cat >"$tmp/clients" <<'END'
 mode=$1 m=$2 daemon=$3 out=$2.out
 mkdir -p $m
 $daemon $mode $m >$out 2>&1 & pid=$!
-until grep -q . $out; do sleep 0.05; done
+until grep -qs . $out; do sleep 0.05; done
 cat $out
 cp -r /usr/include/linux/netfilter $m/tree && diff -r /usr/include/linux/netfilter $m/tree && echo equal
 find $m/tree | wc -l
@@ -85,7 +85,7 @@ cat >"$tmp/stats" <<'END'
 echo Y >/sys/module/fuse/parameters/enable_uring
 mkdir /w/m
 /opt/t/daemon $1 /w/m >/w/out & pid=$!
-until grep -q . /w/out; do sleep 0.05; done
+until grep -qs . /w/out; do sleep 0.05; done
 echo >/w/m/file
 python3 -c 'import os
 for i in range(5000): os.stat("/w/m/file")'
@@ -109,7 +109,7 @@ echo Y >/sys/module/fuse/parameters/enable_uring
 mkdir /w/m
 start() {
 	/opt/t/daemon -r /w/m >/w/out & pid=$!
-	until grep -q . /w/out; do sleep 0.05; done
+	until grep -qs . /w/out; do sleep 0.05; done
 }
 start
 kill -9 $pid
@@ -142,7 +142,7 @@ echo Y >/sys/module/fuse/parameters/enable_uring
 mkdir /w/m
 start() {
 	/opt/t/daemon -r /w/m >"$1" 2>&1 & pid=$!
-	until grep -q . "$1"; do sleep 0.05; done
+	until grep -qs . "$1"; do sleep 0.05; done
 }
 start /w/one
 stat -c %F /w/m
