@@ -16,6 +16,7 @@
 #include <stdlib.h>
 #include <string.h>
 #include <sys/file.h>
+#include <sys/ioctl.h>
 #include <sys/mman.h>
 #include <sys/mount.h>
 #include <sys/stat.h>
@@ -25,7 +26,7 @@
 #include <sys/xattr.h>
 #include <unistd.h>
 
-#define NODES 64
+#define NODES 256
 #define ROOM  300000
 
 static struct node {
@@ -134,7 +135,7 @@ static void resize(struct node *n, size_t size)
 static void list(unsigned dir, int plus)
 {
 	const struct fuse_read_in *r = (void *)body;
-	static char buf[8192];
+	static char buf[ROOM];
 	size_t len = 0;
 	unsigned i = r->offset < 2 ? 2 : r->offset;
 
@@ -145,6 +146,8 @@ static void list(unsigned dir, int plus)
 
 		if (nodes[i].parent != dir)
 			continue;
+		if (len + head + FUSE_DIRENT_ALIGN(FUSE_NAME_OFFSET + name) > r->size)
+			break;
 		if (plus) {
 			struct fuse_entry_out e = entry_of(real(i));
 
@@ -445,6 +448,43 @@ static void get(const char *name)
 	close(fd);
 }
 
+static void directory(void)
+{
+	char buf[32768], name[32];
+	int fd;
+
+	step("many files"); mkdir("many", 0777);
+	for (int i = 0; i < 60; i++) {
+		snprintf(name, sizeof(name), "many/file-%02d", i);
+		mknod(name, S_IFREG | 0644, 0);
+	}
+	step("list of many files"); fd = open("many", O_RDONLY | O_DIRECTORY);
+	while (syscall(217, fd, buf, 4096) > 0)
+		;
+	step("again from the start"); lseek(fd, 0, SEEK_SET);
+	while (syscall(217, fd, buf, sizeof(buf)) > 0)
+		;
+	close(fd);
+}
+
+static void rarer(void)
+{
+	char list[100];
+	struct stat st;
+	int fd;
+
+	step("O_TMPFILE"); fd = open(".", O_TMPFILE | O_RDWR, 0600);
+	step("poll"); fd = open("big", O_RDWR); poll(&(struct pollfd){fd, POLLIN | POLLOUT}, 1, 0);
+	step("ioctl"); ioctl(fd, 0x5678, NULL); close(fd);
+	step("listxattr"); listxattr("big", list, sizeof(list));
+	step("O_SYNC"); fd = open("big", O_WRONLY | O_SYNC); write(fd, "s", 1); close(fd);
+	step("another file"); put("other", O_WRONLY | O_CREAT, "text\n");
+	step("truncate to more"); truncate("other", 10000);
+	step("stat of it"); stat("other", &st);
+	step("punch a hole"); fd = open("other", O_RDWR); fallocate(fd, 3, 100, 200);
+	step("SEEK_HOLE"); lseek(fd, 0, SEEK_HOLE); close(fd);
+}
+
 /* Y02, Y04-Y13, Y16 */
 static void client(const char *mnt)
 {
@@ -511,6 +551,11 @@ static void client(const char *mnt)
 	step("removexattr"); removexattr("big", "user.a");
 	step("close"); close(fd);
 	step("rmdir"); rmdir("dir");
+	directory();
+	rarer();
+	step("lazy umount with a file open"); fd = open("big", O_RDONLY); umount2(".", MNT_DETACH);
+	step("fstat after it"); fstat(fd, &st);
+	step("close after it"); close(fd);
 	step("end"); chdir("/");
 	_exit(0);
 }
@@ -518,7 +563,7 @@ static void client(const char *mnt)
 int main(int argc, char **argv)
 {
 	static char buf[200000];
-	int ask[2], ack[2], running = 1, status;
+	int ask[2], ack[2], running = 1, gone = 0, status;
 	unsigned flags;
 	char data[128];
 	pid_t pid;
@@ -528,6 +573,7 @@ int main(int argc, char **argv)
 	flags = strtoul(argv[2], NULL, 0);
 	valid = atoi(argv[3]);
 	setvbuf(stdout, NULL, _IOLBF, 0);
+	alarm(50);
 	nodes[1].mode = S_IFDIR | 0755;
 	nodes[1].nlink = 2;
 	dev = open("/dev/fuse", O_RDWR | O_NONBLOCK);
@@ -545,11 +591,11 @@ int main(int argc, char **argv)
 	}
 	close(ask[1]);
 	while (running) {
-		struct pollfd fds[2] = {{dev, POLLIN}, {ask[0], POLLIN}};
+		struct pollfd fds[2] = {{gone ? -1 : dev, POLLIN}, {ask[0], POLLIN}};
 		ssize_t n;
 
 		poll(fds, 2, -1);
-		n = read(dev, buf, sizeof(buf));
+		n = gone ? 0 : read(dev, buf, sizeof(buf));
 		if (n > 0) {
 			in = (void *)buf;
 			body = buf + sizeof(*in);
@@ -559,8 +605,8 @@ int main(int argc, char **argv)
 			serve(flags);
 			continue;
 		}
-		if (n < 0 && errno != EAGAIN)
-			break;
+		if (n < 0 && errno != EAGAIN) /* the mount has gone; the client goes on */
+			gone = 1;
 		if (fds[1].revents) {
 			running = read(ask[0], buf, 64) == 64;
 			if (running)
