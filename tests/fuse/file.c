@@ -6,6 +6,7 @@
 #include <linux/ioctl.h>
 #include <fcntl.h>
 #include <linux/falloc.h>
+#include <linux/fs.h>
 #include <sys/mman.h>
 #include <unistd.h>
 
@@ -30,7 +31,7 @@ static struct file *open_file(struct daemon *d, uint64_t size, uint32_t open_fla
 	return file;
 }
 
-Test(fuse_file, fsync_says_whether_data_is_enough) /* F140 */
+Test(fuse_file, fsync_says_whether_data_is_enough) /* F140, W09 */
 {
 	struct daemon *d = daemon_start(NULL);
 	struct file *file = open_file(d, 1, 0);
@@ -206,6 +207,17 @@ Test(fuse_file, mapping_shows_the_files_bytes) /* F100 */
 	cr_assert_eq(memcmp(map, "hello\0\0", 7), 0);
 	munmap(map, 4096);
 	close(hostfd);
+	client_close(d, file);
+	DAEMON_STOP(d);
+}
+
+/* F144: two files cannot share blocks that are the daemon's; it is not asked. */
+Test(fuse_file, no_clone_of_blocks)
+{
+	struct daemon *d = daemon_start(NULL);
+	struct file *file = open_file(d, 10, 0);
+
+	cr_assert_eq(vfs_ioctl(CTX, file, FICLONE, 0), -EOPNOTSUPP);
 	client_close(d, file);
 	DAEMON_STOP(d);
 }

@@ -111,7 +111,7 @@ static void expect_write(struct daemon *d, struct step **ret_step)
 	*ret_step = expect_reply(d, FUSE_WRITE, 5, &out, sizeof(out));
 }
 
-Test(fuse_killpriv, a_write_to_a_set_id_file) /* P01 */
+Test(fuse_killpriv, a_write_to_a_set_id_file) /* P01, W07 */
 {
 	for (uid_t uid = 0; uid <= 1000; uid += 1000) {
 		struct daemon *d = start(FUSE_HANDLE_KILLPRIV_V2, uid);

@@ -118,7 +118,7 @@ Test(fuse_locks, posix_lock_is_sent_with_owner_range_and_pid) /* F110, S08 */
 }
 
 /* F111: the daemon drops what the owner named in FLUSH holds. No SETLK comes with the close. */
-Test(fuse_locks, close_sends_no_unlock_but_the_owner)
+Test(fuse_locks, close_sends_no_unlock_but_the_owner) /* W08 */
 {
 	struct daemon *d = start(REMOTE);
 	struct file *file = open_f(d);
@@ -134,7 +134,7 @@ Test(fuse_locks, close_sends_no_unlock_but_the_owner)
 }
 
 /* F110: another table of descriptors is another owner. F112: for OFD locks the open file is. */
-Test(fuse_locks, who_the_owner_is)
+Test(fuse_locks, who_the_owner_is) /* W15 */
 {
 	struct daemon *d = start(REMOTE);
 	struct file *file = open_f(d), *other;
@@ -144,6 +144,8 @@ Test(fuse_locks, who_the_owner_is)
 	const struct fuse_lk_in *in;
 
 	cr_assert_neq(posix, ofd);
+	cr_assert_neq(posix, (uint64_t)(uintptr_t)files); /* no address of ours */
+	cr_assert_neq(ofd, (uint64_t)(uintptr_t)file);
 	d->client.ctx.files = child;
 	cr_assert_neq(set_lock(d, file, F_WRLCK, false)->owner, posix);
 	in = set_lock(d, file, F_WRLCK, true);
@@ -163,7 +165,7 @@ Test(fuse_locks, who_the_owner_is)
 }
 
 /* F113 */
-Test(fuse_locks, flock_is_the_open_files_and_release_ends_it)
+Test(fuse_locks, flock_is_the_open_files_and_release_ends_it) /* W08, W10 */
 {
 	struct daemon *d = start(REMOTE);
 	struct file *file = open_f(d);

@@ -166,7 +166,7 @@ static char *read_link(struct daemon *d, const struct path *path)
 }
 
 /* F168 */
-Test(fuse_names, a_symlink_is_read_once)
+Test(fuse_names, a_symlink_is_read_once) /* B23 */
 {
 	for (int cached = 0; cached < 2; cached++) {
 		struct daemon *d = start(cached ? FUSE_CACHE_SYMLINKS : 0);
@@ -204,7 +204,7 @@ static size_t make_acl(void *buf, unsigned named_user, unsigned perm)
 }
 
 /* F124, F43: the list decides, and is asked for once; without POSIX_ACL nobody looks at it. */
-Test(fuse_names, an_acl_is_enforced_and_kept)
+Test(fuse_names, an_acl_is_enforced_and_kept) /* B20 */
 {
 	struct daemon_config config = {.flags = FUSE_POSIX_ACL, .options = "allow_other,default_permissions",
 					.uid = 77};
@@ -250,7 +250,7 @@ Test(fuse_names, a_bad_acl_grants_nothing)
 }
 
 /* F165 */
-Test(fuse_names, a_handle_finds_its_node)
+Test(fuse_names, a_handle_finds_its_node) /* B04, F09 */
 {
 	struct daemon *d = start(FUSE_EXPORT_SUPPORT);
 	struct path path = look_up(d, "/f", 5, S_IFREG | 0644), found;

@@ -81,7 +81,7 @@ Test(fuse_read, longer_answer_than_asked_is_eio)
 }
 
 /* F84: exactly as asked, with the lock owner, and again on every call. */
-Test(fuse_read, direct_io_is_passed_through)
+Test(fuse_read, direct_io_is_passed_through) /* W06, O02 */
 {
 	struct daemon *d = daemon_start(NULL);
 	struct file *file = open_file(d, 0, FOPEN_DIRECT_IO);

@@ -91,7 +91,7 @@ Test(fuse_uring, is_offered_only_with_the_module_parameter) /* U01, I02 */
 	cr_assert_neq(offered(), 0);
 }
 
-Test(fuse_uring, is_accepted_only_while_the_parameter_is_set) /* U01 */
+Test(fuse_uring, is_accepted_only_while_the_parameter_is_set) /* U01, B41 */
 {
 	struct daemon_config config = {.no_init = true};
 	struct ring *r = ring_start(&config);

@@ -73,7 +73,7 @@ Test(fuse_write, short_write_stops_and_zero_is_eio) /* Z18 */
 }
 
 /* F84: direct: with lock owner, zero is zero. */
-Test(fuse_write, direct_write_carries_the_lock_owner)
+Test(fuse_write, direct_write_carries_the_lock_owner) /* W07 */
 {
 	struct daemon *d = daemon_start(NULL);
 	struct file *file = open_file(d, 0, FOPEN_DIRECT_IO, O_WRONLY);

@@ -70,7 +70,7 @@ static void finish(struct daemon *d, struct file *file)
 }
 
 /* F90, F91, F58: two writes, and at close one WRITE, then the times, then FLUSH. */
-Test(fuse_writeback, close_sends_data_then_times_then_flush) /* B16 */
+Test(fuse_writeback, close_sends_data_then_times_then_flush) /* B16, W07 */
 {
 	struct daemon *d = start(0);
 	struct file *file = open_file(d, 0, O_RDWR);
