@@ -1,6 +1,7 @@
 /* LOOKUP and the life of cached entries; matrix 6.1. */
 #include <criterion/criterion.h>
 #include <sys/stat.h>
+#include <unistd.h>
 
 #include "tests/support/daemon.h"
 
@@ -265,4 +266,39 @@ Test(fuse_lookup, unmount_forgets_nothing)
 	cr_assert(!why, "%s", why);
 	cr_assert_eq(d->nr_forget_reads, 0);
 	daemon_free(d);
+}
+
+static long stat_g(struct daemon *d, void *arg)
+{
+	struct kstat st;
+
+	(void)arg;
+	return client_stat(d, "/g", &st);
+}
+
+/* F14, B18: side by side with PARALLEL_DIROPS, one after the other without. */
+Test(fuse_lookup, names_of_one_directory_side_by_side_or_not)
+{
+	for (int parallel = 0; parallel < 2; parallel++) {
+		struct daemon_config config = {.flags = parallel ? FUSE_PARALLEL_DIROPS : 0};
+		struct daemon *d = daemon_start(&config);
+		struct step *f = expect_silence(d, FUSE_LOOKUP, 1), *g;
+		struct client_thread first, second;
+
+		client_spawn(&first, d, stat_f, NULL);
+		cr_assert(daemon_wait(d, f));
+		g = expect_silence(d, FUSE_LOOKUP, 1);
+		client_spawn(&second, d, stat_g, NULL);
+		if (parallel)
+			cr_assert(daemon_wait(d, g));
+		else
+			usleep(50000); /* it must not come; if it came later still, nothing fails */
+		cr_assert_eq(g->reached, parallel);
+		cr_assert_eq(daemon_answer(d, f->in.unique, -ENOENT, NULL, 0), 16);
+		cr_assert_eq(client_join(&first), -ENOENT);
+		cr_assert(daemon_wait(d, g));
+		cr_assert_eq(daemon_answer(d, g->in.unique, -ENOENT, NULL, 0), 16);
+		cr_assert_eq(client_join(&second), -ENOENT);
+		DAEMON_STOP(d);
+	}
 }

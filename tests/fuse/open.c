@@ -353,3 +353,44 @@ Test(fuse_open, late_create_of_a_killed_client_is_released_then_forgotten)
 	cr_assert(daemon_wait_forgotten(d, 6, 1));
 	DAEMON_STOP(d);
 }
+
+/* F51: READ and RELEASE carry the flags of the open file, as fcntl(2) has made them. */
+Test(fuse_open, later_requests_carry_the_flags_of_the_open_file)
+{
+	struct daemon *d = daemon_start(NULL);
+	struct step *read, *release;
+	struct file *file;
+	char byte;
+
+	expect_file(d, 10);
+	expect_open(d, FUSE_OPEN, 5, 42, FOPEN_DIRECT_IO);
+	cr_assert_eq(client_open(d, "/f", O_RDWR | O_NOCTTY | O_NONBLOCK, &file), 0);
+	read = expect_reply(d, FUSE_READ, 5, "x", 1);
+	cr_assert_eq(client_pread(d, file, &byte, 1, 0), 1);
+	cr_assert_eq(step_in(read, struct fuse_read_in)->flags, 0x8000 | O_RDWR | O_NONBLOCK);
+	atomic_fetch_or(&file->flags, O_APPEND); /* F_SETFL */
+	atomic_fetch_and(&file->flags, ~(unsigned)O_NONBLOCK);
+	read = expect_reply(d, FUSE_READ, 5, "x", 1);
+	cr_assert_eq(client_pread(d, file, &byte, 1, 0), 1);
+	cr_assert_eq(step_in(read, struct fuse_read_in)->flags, 0x8000 | O_RDWR | O_APPEND);
+	daemon_ignore(d, FUSE_FLUSH);
+	release = expect_reply(d, FUSE_RELEASE, 5, NULL, 0);
+	client_close(d, file);
+	cr_assert(daemon_drain(d));
+	cr_assert_eq(step_in(release, struct fuse_release_in)->flags, 0x8000 | O_RDWR | O_APPEND);
+	DAEMON_STOP(d);
+}
+
+/* F167: a FIFO of the mount is a FIFO here; the daemon hears nothing of its opening and closing. */
+Test(fuse_open, special_files_are_opened_without_the_daemon)
+{
+	struct daemon *d = daemon_start(NULL);
+	struct file *file;
+
+	expect_entry(d, FUSE_LOOKUP, 1, 5, S_IFIFO | 0666, 0, 100);
+	cr_assert_eq(client_open(d, "/p", O_RDWR | O_NONBLOCK, &file), 0);
+	client_close(d, file);
+	expect_entry(d, FUSE_LOOKUP, 1, 6, S_IFSOCK | 0666, 0, 100);
+	cr_assert_eq(client_open(d, "/s", O_RDWR, &file), -ENXIO);
+	DAEMON_STOP(d);
+}

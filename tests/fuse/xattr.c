@@ -110,3 +110,28 @@ Test(fuse_xattr, enosys_turns_each_of_them_off) /* A01, Z29 */
 	path_put(&path);
 	DAEMON_STOP(d);
 }
+
+/* F120: what a namespace allows is decided here, and nothing is sent; other names go as they are. */
+Test(fuse_xattr, namespaces_are_checked_before_the_daemon_is_asked)
+{
+	struct daemon_config config = {.options = "allow_other", .uid = 77};
+	struct daemon *d = daemon_start(&config);
+	struct path path, link;
+	struct step *s;
+	char value[16];
+
+	expect_entry(d, FUSE_LOOKUP, 1, 5, S_IFREG | 0666, 0, 100);
+	cr_assert_eq(path_lookup(CTX, NULL, "/f", 0, &path), 0);
+	expect_entry(d, FUSE_LOOKUP, 1, 6, S_IFLNK | 0777, 0, 100);
+	cr_assert_eq(path_lookup(CTX, NULL, "/l", 0, &link), 0);
+	cr_assert_eq(vfs_getxattr(CTX, &path, "trusted.a", value, 16), -ENODATA);
+	cr_assert_eq(vfs_setxattr(CTX, &path, "trusted.a", "x", 1, 0), -EPERM);
+	cr_assert_eq(vfs_getxattr(CTX, &link, "user.a", value, 16), -ENODATA);
+	cr_assert_eq(vfs_setxattr(CTX, &link, "user.a", "x", 1, 0), -EPERM);
+	s = expect_reply(d, FUSE_GETXATTR, 5, "v", 1);
+	cr_assert_eq(vfs_getxattr(CTX, &path, "odd.name", value, 16), 1);
+	cr_assert_str_eq(step_body(s) + 8, "odd.name");
+	path_put(&path);
+	path_put(&link);
+	DAEMON_STOP(d);
+}
