@@ -184,7 +184,7 @@ struct fuse_conn {
 	int32_t next_backing;
 
 	/* Result of INIT; constant once `initialized` is open. */
-	uint64_t flags;	    /* FUSE_* INIT flags in force */
+	_Atomic uint64_t flags;	    /* FUSE_* INIT flags in force */
 	uint32_t minor;	    /* the daemon's, not clamped */
 	uint32_t max_write; /* bytes; 0 before INIT */
 	uint32_t max_pages;
@@ -202,7 +202,7 @@ void fuse_conn_put(struct fuse_conn *conn);
 
 static inline bool fuse_conn_has(const struct fuse_conn *conn, uint64_t flag)
 {
-	return (conn->flags & flag) != 0;
+	return (atomic_load_explicit(&conn->flags, memory_order_relaxed) & flag) != 0;
 }
 
 /*

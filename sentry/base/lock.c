@@ -79,8 +79,10 @@ void fb_mutex_lock(struct fb_mutex *mutex)
 
 void fb_mutex_unlock(struct fb_mutex *mutex)
 {
+	enum fb_rank rank = mutex->rank; /* once unlocked, the next holder may free it */
+
 	pthread_mutex_unlock(&mutex->mutex);
-	note_unlock(mutex->rank);
+	note_unlock(rank);
 }
 
 void fb_mutex_lock_pair(struct fb_mutex *a, struct fb_mutex *b)
@@ -100,8 +102,10 @@ void fb_mutex_lock_pair(struct fb_mutex *a, struct fb_mutex *b)
 
 void fb_mutex_unlock_pair(struct fb_mutex *a, struct fb_mutex *b)
 {
+	enum fb_rank rank = a->rank;
+
 	pthread_mutex_unlock(&a->mutex);
 	if (a != b)
 		pthread_mutex_unlock(&b->mutex);
-	note_unlock(a->rank);
+	note_unlock(rank);
 }
