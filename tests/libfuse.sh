@@ -22,11 +22,13 @@ newer_libfuse() {
 
 # Downloads into the current directory, with apt's signatures but none of the system's apt state.
 libfuse_source() {
-	local option=(-o Dir::State="$PWD/apt" -o Dir::Cache="$PWD/apt/cache" -o Dir::State::status=/dev/null
+	local mirror option=(-o Dir::State="$PWD/apt" -o Dir::Cache="$PWD/apt/cache" -o Dir::State::status=/dev/null
 		-o Dir::Etc::sourcelist="$PWD/apt/sources.list" -o Dir::Etc::sourceparts=-
 		-o APT::Sandbox::User=root -o Acquire::Languages=none -o Acquire::Retries=2)
-	echo "deb-src [signed-by=/usr/share/keyrings/debian-archive-keyring.gpg]" \
-		"http://deb.debian.org/debian sid main" >apt/sources.list
+	# The mirror that the system uses.
+	mirror=$(apt-get indextargets --format '$(SITE)' | grep -m 1 '/debian/*$') ||
+		{ echo "no Debian mirror"; return 1; }
+	echo "deb-src [signed-by=/usr/share/keyrings/debian-archive-keyring.gpg] $mirror sid main" >apt/sources.list
 	timeout 120 apt-get -q "${option[@]}" update &&
 		timeout 60 apt-get -q "${option[@]}" --download-only source fuse3
 }
