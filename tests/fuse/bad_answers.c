@@ -1,6 +1,7 @@
 /*
- * Answers of the right size with the wrong things in them, section 9 of the protocol's rules. What
- * belongs to one opcode alone is beside that opcode's tests.
+ * Answers of the right size with the wrong things in them, section 9 of the protocol's rules: an
+ * honest daemon (tests/support/honest.h) with one lie in a table. Lies that need a conversation
+ * around them are scripted in badreply.c; what belongs to one opcode is beside that opcode's tests.
  */
 #include <criterion/criterion.h>
 #include <fcntl.h>
