@@ -37,6 +37,8 @@ static const char *word(long result)
 	return text;
 }
 
+static char top[4100]; /* where all this happens */
+
 #define SHOW(what, call) ({ long r_ = (call); printf("  %s: %s\n", what, word(r_)); r_; })
 
 static long mnt(const char *source, const char *dir, const char *type, unsigned long flags,
@@ -79,18 +81,18 @@ static void try(const char *options)
 
 #define ALL "fd=FD,rootmode=40000,user_id=0,group_id=0"
 
-/* The line of /proc/mounts from the type on. */
+/* The lines of /proc/mounts for it, with the last part of the path. */
 static void show_line(const char *dir)
 {
-	char line[1000], where[200], *type;
+	char line[5000], where[4200], *found;
 	FILE *f = fopen("/proc/mounts", "r");
+	int n = snprintf(where, sizeof(where), " %s/%s ", top, dir);
 
-	snprintf(where, sizeof(where), "/%s fuse", dir);
 	while (f && fgets(line, sizeof(line), f)) {
-		type = strstr(line, where);
-		if (type) {
-			*strchr(line, ' ') = 0;
-			printf("  %s on %s", line, type + 1);
+		found = strstr(line, where);
+		if (found) {
+			*found = 0;
+			printf("  %s on %s %s", line, dir, found + n);
 		}
 	}
 	if (f)
@@ -440,6 +442,8 @@ int main(int argc, char **argv)
 		perror("mount");
 		return 2;
 	}
+	if (!getcwd(top, 4096))
+		return 2;
 	setvbuf(stdout, NULL, _IOLBF, 0);
 	alarm(50);
 	for (unsigned i = 0; i < sizeof(dirs) / sizeof(dirs[0]); i++)
