@@ -34,6 +34,7 @@ static int32_t rw_common(struct uring_req *req, const struct io_uring_sqe *sqe)
 {
 	struct uring_rw *rw = &req->rw;
 
+	/* cppcheck-suppress ctunullpointer; there is always an entry */
 	if ((sqe->ioprio >> IOPRIO_CLASS_SHIFT) > IOPRIO_CLASS_IDLE)
 		return -EINVAL;
 	rw->pos = (int64_t)sqe->off;
