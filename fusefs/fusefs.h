@@ -143,6 +143,8 @@ static inline struct fuse_super *fuse_of(const struct inode *inode)
 {
 	return fuse_sb(inode->sb);
 }
+/* The superblock that the connection serves, with a reference; NULL when it is gone. */
+struct superblock *fuse_conn_super(struct fuse_conn *conn);
 static inline struct fuse_conn *fuse_conn_of(const struct inode *inode)
 {
 	return fuse_of(inode)->conn;

@@ -11,8 +11,7 @@
 #include "vfs/dentry.h"
 #include "vfs/file.h"
 
-/* The superblock with a reference, or NULL when it is gone. */
-static struct superblock *conn_super(struct fuse_conn *conn)
+struct superblock *fuse_conn_super(struct fuse_conn *conn)
 {
 	struct superblock *sb;
 
@@ -26,7 +25,7 @@ static struct superblock *conn_super(struct fuse_conn *conn)
 
 static void fusefs_initialized(struct fuse_conn *conn)
 {
-	struct superblock *sb = conn_super(conn);
+	struct superblock *sb = fuse_conn_super(conn);
 
 	if (!sb)
 		return;
@@ -44,7 +43,7 @@ static void fusefs_initialized(struct fuse_conn *conn)
 
 static void fusefs_poll_again(struct fuse_conn *conn)
 {
-	struct superblock *sb = conn_super(conn);
+	struct superblock *sb = fuse_conn_super(conn);
 
 	if (!sb)
 		return;
@@ -54,7 +53,7 @@ static void fusefs_poll_again(struct fuse_conn *conn)
 
 static bool fusefs_can_wait(struct fuse_conn *conn)
 {
-	struct superblock *sb = conn_super(conn);
+	struct superblock *sb = fuse_conn_super(conn);
 	bool mounted = sb && atomic_load(&sb->nr_mounted) > 0;
 
 	superblock_put(sb);
@@ -214,18 +213,25 @@ static int invalidate_in(struct inode *dir, const struct qstr *name, uint32_t fl
 	return err;
 }
 
-static int invalidate_entry(struct message *msg, uint64_t parent, const struct qstr *name,
-			    uint32_t flags, uint64_t child)
+/* The name follows in the message. child: DELETE, and only of that node; 0: INVAL_ENTRY. */
+static int invalidate_entry(struct message *msg, uint64_t parent, uint32_t namelen, uint32_t flags,
+			    uint64_t child)
 {
-	struct inode *dir = fuse_find_inode(msg->sb, parent);
-	int err;
+	cleanup_free char *name = NULL;
+	struct qstr qname;
+	struct inode *dir;
+	int err = take_name(msg, namelen, &name);
 
+	if (err)
+		return err;
+	qstr_init(&qname, name, namelen);
+	dir = fuse_find_inode(msg->sb, parent);
 	if (!dir)
 		return -ENOENT;
 	/* N01: a lookup under way must not bring back what we throw out. */
 	err = sleep_rwlock_write_lock_killable(&dir->lock) ? -EINTR : 0;
 	if (!err) {
-		err = invalidate_in(dir, name, flags, child);
+		err = invalidate_in(dir, &qname, flags, child);
 		inode_unlock(dir);
 	}
 	inode_put(dir);
@@ -235,31 +241,17 @@ static int invalidate_entry(struct message *msg, uint64_t parent, const struct q
 static int notify_inval_entry(struct message *msg)
 {
 	struct fuse_notify_inval_entry_out out;
-	cleanup_free char *name = NULL;
-	struct qstr qname;
 	int err = take(msg, &out, sizeof(out), false);
 
-	if (!err)
-		err = take_name(msg, out.namelen, &name);
-	if (err)
-		return err;
-	qstr_init(&qname, name, out.namelen);
-	return invalidate_entry(msg, out.parent, &qname, out.flags, 0);
+	return err ? err : invalidate_entry(msg, out.parent, out.namelen, out.flags, 0);
 }
 
 static int notify_delete(struct message *msg)
 {
 	struct fuse_notify_delete_out out;
-	cleanup_free char *name = NULL;
-	struct qstr qname;
 	int err = take(msg, &out, sizeof(out), false);
 
-	if (!err)
-		err = take_name(msg, out.namelen, &name);
-	if (err)
-		return err;
-	qstr_init(&qname, name, out.namelen);
-	return invalidate_entry(msg, out.parent, &qname, 0, out.child);
+	return err ? err : invalidate_entry(msg, out.parent, out.namelen, 0, out.child);
 }
 
 /* --- STORE and RETRIEVE: the daemon's view of the page cache ------------------------------ */
@@ -461,7 +453,7 @@ static int fusefs_notify(struct fuse_conn *conn, const struct op_ctx *ctx, unsig
 	(void)ctx;
 	if (code >= FUSE_NOTIFY_CODE_END || !notify_table[code])
 		return -EINVAL;
-	msg.sb = conn_super(conn);
+	msg.sb = fuse_conn_super(conn);
 	if (!msg.sb)
 		return -EINVAL;
 	err = notify_table[code](&msg);

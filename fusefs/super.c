@@ -396,13 +396,8 @@ static int fill_super(const struct op_ctx *ctx, struct superblock *sb,
 /* M03: the descriptor is in use already: another mount of the same superblock. */
 static int reuse_super(struct fs_context *fc, struct fuse_conn *conn)
 {
-	struct superblock *sb;
+	struct superblock *sb = fuse_conn_super(conn);
 
-	fb_mutex_lock(&conn->lock);
-	sb = conn->owner;
-	if (sb && !ref_get_unless_zero(&sb->ref))
-		sb = NULL;
-	fb_mutex_unlock(&conn->lock);
 	fuse_conn_put(conn);
 	if (!sb)
 		return -ENOTCONN;
