@@ -10,9 +10,10 @@ inside "shell and tools" --tmpfs /w --chdir /w <<'END'
 @is "bash: process substitution, here string, arrays, traps" "same x 3 bye" bash -c '
 	diff <(seq 5) <(seq 5) && echo -n "same "; read a <<<x; b=(1 2 3)
 	trap "echo bye" EXIT; echo -n "$a ${#b[@]} "'
-@is "bash: coproc and wait -n" "ABC 5" bash -c '
-	coproc tr a-z A-Z; echo abc >&${COPROC[1]}; exec {COPROC[1]}>&-; read x <&${COPROC[0]}
-	wait; (exit 5) & wait -n; echo $x $?'
+@is "bash: coproc" "ABC 0" bash -c '
+	coproc tr a-z A-Z; child=$COPROC_PID
+	echo abc >&${COPROC[1]}; exec {COPROC[1]}>&-; read x <&${COPROC[0]}; wait $child; echo $x $?'
+@is "bash: wait -n" "5 127" bash -c '(exit 5) & wait -n; echo -n "$? "; wait -n; echo $?'
 @is "PIPESTATUS" "1 0 3" bash -c 'false | true | (exit 3); echo ${PIPESTATUS[*]}'
 @is "a pipeline of 20" 1 bash -c 'c=cat; for i in {1..18}; do c="$c | cat"; done; echo 1 | eval "$c"'
 mkdir d && cd d || exit
