@@ -369,6 +369,23 @@ static size_t write_chunk(const struct fuse_super *fs, int64_t pos, size_t left,
 	return left < limit ? left : limit;
 }
 
+/* One WRITE. The daemon's file and the cache are written before a page that a mapping changed is. */
+static ssize_t write_some(const struct op_ctx *ctx, struct file *file, const char *buf, size_t len,
+			  int64_t pos, int rwf, bool direct)
+{
+	struct inode *inode = file->inode;
+	ssize_t n;
+
+	if (!direct && fuse_hold_writes(inode))
+		return -EINTR;
+	n = write_request(ctx, file, buf, len, pos, rwf, direct);
+	if (n > 0)
+		written(inode, buf, (size_t)n, pos, direct);
+	if (!direct)
+		fuse_resume_writes(inode);
+	return n == 0 && !direct ? -EIO : n;
+}
+
 /* F84, F86: the same loop for both; they differ in the cache and in a WRITE that takes nothing. */
 static ssize_t write_loop(const struct op_ctx *ctx, struct file *file, struct io_iter *from,
 			  int64_t *pos, int rwf, bool direct)
@@ -393,12 +410,9 @@ static ssize_t write_loop(const struct op_ctx *ctx, struct file *file, struct io
 			n = -EFAULT;
 			break;
 		}
-		n = write_request(ctx, file, buf, got, *pos, rwf, direct);
-		if (n == 0 && !direct)
-			n = -EIO;
+		n = write_some(ctx, file, buf, got, *pos, rwf, direct);
 		if (n <= 0)
 			break;
-		written(inode, buf, (size_t)n, *pos, direct);
 		*pos += n;
 		done += n;
 		if ((size_t)n < got || got < want)

@@ -249,6 +249,23 @@ int fuse_writeback(const struct op_ctx *ctx, struct inode *inode)
 	return err;
 }
 
+int fuse_hold_writes(struct inode *inode)
+{
+	struct fuse_inode *fi = fuse_i(inode);
+
+	if (sleep_mutex_lock_killable(&fi->writeback_mutex))
+		return -EINTR;
+	if (wait_written(inode, 0) == 0)
+		return 0;
+	sleep_mutex_unlock(&fi->writeback_mutex);
+	return -EINTR;
+}
+
+void fuse_resume_writes(struct inode *inode)
+{
+	sleep_mutex_unlock(&fuse_i(inode)->writeback_mutex);
+}
+
 /* With writeback_mutex: leaves the clock's list when there is nothing to look after. */
 static void unregister(struct fuse_inode *fi)
 {
