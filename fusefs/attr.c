@@ -417,7 +417,8 @@ int fuse_setattr(const struct op_ctx *ctx, struct dentry *dentry, struct iattr *
 		if (!daemon) {
 			/* The bits may have changed behind our back: ask, then strip what is there.
 			 */
-			err = do_getattr(ctx, inode, NULL);
+			err = do_getattr(ctx, inode,
+					 attr->valid & ATTR_FILE ? attr->file->private : NULL);
 			if (err)
 				return err;
 			mode = inode->mode;

@@ -104,16 +104,21 @@ uint64_t fuse_lock_owner(const struct fuse_super *fs, const void *identity)
 
 /* --- OPEN --------------------------------------------------------------------------------- */
 
+uint32_t fuse_wire_flags(const struct file *file)
+{
+	uint32_t flags = atomic_load(&((struct file *)(uintptr_t)file)->flags) | FUSE_O_LARGEFILE;
+
+	return file->fmode & FMODE_EXEC ? flags | WIRE_EXEC : flags;
+}
+
 uint32_t fuse_open_flags(const struct fuse_super *fs, const struct file *file)
 {
-	uint32_t flags = atomic_load(&((struct file *)(uintptr_t)file)->flags);
+	uint32_t flags = fuse_wire_flags(file);
 
 	flags &= ~(uint32_t)OPEN_ONLY;
 	if (!fuse_conn_has(fs->conn, FUSE_ATOMIC_O_TRUNC))
 		flags &= ~(uint32_t)O_TRUNC;
-	if (file->fmode & FMODE_EXEC)
-		flags |= WIRE_EXEC;
-	return flags | FUSE_O_LARGEFILE;
+	return flags;
 }
 
 int fuse_send_open(const struct op_ctx *ctx, uint32_t flags, struct fuse_file *ff)
@@ -238,8 +243,7 @@ void fuse_file_release(const struct op_ctx *ctx, struct file *file)
 	if (!ff->is_dir && fuse_is_writeback(ff->inode))
 		fuse_writer_del(ctx, ff);
 	fuse_passthrough_close(ff);
-	ff->release.flags = (atomic_load(&file->flags) & ~(unsigned)(OPEN_ONLY | O_TRUNC)) |
-			    FUSE_O_LARGEFILE; /* F51 */
+	ff->release.flags = fuse_wire_flags(file) & ~(unsigned)(OPEN_ONLY | O_TRUNC); /* F51 */
 	if (atomic_load(&ff->flocked)) {
 		ff->release.release_flags |= FUSE_RELEASE_FLOCK_UNLOCK;
 		ff->release.lock_owner = fuse_lock_owner(fuse_of(ff->inode), file);

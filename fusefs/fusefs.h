@@ -301,7 +301,8 @@ void fuse_finish_open(struct file *file, struct fuse_file *ff);
 void fuse_file_release(const struct op_ctx *ctx, struct file *file);
 int fuse_file_fsync(const struct op_ctx *ctx, struct file *file, int64_t start, int64_t end,
 		    bool datasync);
-/* O_* as the daemon gets them at open. */
+/* O_* as the daemon gets them after the open, and what is left of those at it (F50, F51). */
+uint32_t fuse_wire_flags(const struct file *file);
 uint32_t fuse_open_flags(const struct fuse_super *fs, const struct file *file);
 uint64_t fuse_owner_hash(const uint32_t key[4], const void *identity);
 uint64_t fuse_lock_owner(const struct fuse_super *fs, const void *identity);

@@ -24,11 +24,6 @@
 #define WIRE_DSYNC   0x1000u
 #define WIRE_SYNC    0x101000u
 
-static uint32_t io_flags(const struct file *file)
-{
-	return atomic_load(&((struct file *)(uintptr_t)file)->flags) | FUSE_O_LARGEFILE;
-}
-
 /* Most bytes of one READ, WRITE. At least a page. */
 size_t fuse_read_limit(const struct fuse_super *fs)
 {
@@ -56,7 +51,7 @@ void fuse_read_args(struct file *file, struct fuse_args *args, struct fuse_read_
 	struct fuse_file *ff = file->private;
 
 	*in = (struct fuse_read_in){.fh = ff->fh, .offset = (uint64_t)pos, .size = (uint32_t)len};
-	in->flags = io_flags(file);
+	in->flags = fuse_wire_flags(file);
 	fuse_args_init(args, FUSE_READ, ff->inode);
 	fuse_args_pin_file(args, ff, &in->fh);
 	fuse_args_in(args, in, sizeof(*in));
@@ -295,7 +290,7 @@ void fuse_write_args(const struct op_ctx *ctx, struct file *file, struct fuse_ar
 	struct fuse_file *ff = file->private;
 
 	*in = (struct fuse_write_in){.fh = ff->fh, .offset = (uint64_t)pos, .size = (uint32_t)len};
-	in->flags = io_flags(file);
+	in->flags = fuse_wire_flags(file);
 	if (rwf & RWF_DSYNC)
 		in->flags |= WIRE_DSYNC;
 	if (rwf & RWF_SYNC)
@@ -425,7 +420,6 @@ static ssize_t write_loop(const struct op_ctx *ctx, struct file *file, struct io
 int fuse_remove_privs(const struct op_ctx *ctx, struct file *file)
 {
 	struct fuse_inode *fi = fuse_i(file->inode);
-	bool none = !(inode_mode(file->inode) & (S_ISUID | S_ISGID));
 	int err;
 
 	if (atomic_load(&fi->nosec))
@@ -434,7 +428,8 @@ int fuse_remove_privs(const struct op_ctx *ctx, struct file *file)
 	if (!err)
 		err = fuse_kill_suid(ctx, file->inode);
 	/* F31: remembered until the attributes are taken over afresh (cf. inode_has_no_xattr()). */
-	if (!err && none && fuse_conn_has(fuse_conn_of(file->inode), FUSE_HANDLE_KILLPRIV_V2))
+	if (!err && !(inode_mode(file->inode) & (S_ISUID | S_ISGID)) &&
+	    fuse_conn_has(fuse_conn_of(file->inode), FUSE_HANDLE_KILLPRIV_V2))
 		atomic_store(&fi->nosec, true);
 	return err;
 }
@@ -532,29 +527,26 @@ static ssize_t write_locked(const struct op_ctx *ctx, struct file *file, struct 
 	struct fuse_file *ff = file->private;
 	struct inode *inode = file->inode;
 	unsigned flags = atomic_load(&file->flags);
-	bool direct = (ff->open_flags & FOPEN_DIRECT_IO) || (flags & O_DIRECT);
+	bool daemons = ff->open_flags & FOPEN_DIRECT_IO;
+	bool direct = daemons || (flags & O_DIRECT);
 	bool extends;
 	ssize_t ret;
-	int err;
+	int err = 0;
 
-	if (!direct && fuse_is_writeback(inode)) { /* F90 */
+	if (!daemons && fuse_is_writeback(inode)) { /* F90 */
 		err = fuse_update_attributes(ctx, inode, ff, STATX_MODE);
 		if (err)
 			return err;
 	}
 	if ((flags & O_APPEND) || (rwf & RWF_APPEND))
 		*pos = inode_size(inode); /* F88 */
-	if (direct) {
-		err = fuse_writeback(ctx, inode); /* F84 */
-		if (err)
-			return err;
-	} else {
+	if (!daemons) /* P02: O_DIRECT alone does not make it the daemon's business */
 		err = fuse_remove_privs(ctx, file);
-		if (!err)
-			err = fuse_cache_wait(&fuse_i(inode)->cache, *pos, from->count);
-		if (err)
-			return err;
-	}
+	if (!err)
+		err = direct ? fuse_writeback(ctx, inode) /* F84 */
+			     : fuse_cache_wait(&fuse_i(inode)->cache, *pos, from->count);
+	if (err)
+		return err;
 	if (!direct && fuse_is_writeback(inode))
 		return write_back(ctx, file, from, pos);
 	extends = (int64_t)from->count > inode_size(inode) - *pos;

@@ -366,8 +366,22 @@ static int fault(const struct op_ctx *ctx, struct inode *inode, int64_t offset)
 	return err || fuse_cache_frontier(&fi->cache) > offset ? err : -EFAULT;
 }
 
+/* The handle is that of some mapping: which one the guest has named, we do not know. */
+static int msync_mapped(const struct op_ctx *ctx, struct inode *inode)
+{
+	struct file *file = any_mapped(fuse_i(inode));
+	int err;
+
+	if (!file)
+		return fuse_writeback(ctx, inode);
+	err = fuse_file_fsync(ctx, file, 0, INT64_MAX, true);
+	file_put(file);
+	return err;
+}
+
 static const struct mapped_ops mapped_ops = {
 	.sync = fuse_writeback,
+	.msync = msync_mapped,
 	.reap = reap,
 	.fault = fault,
 };

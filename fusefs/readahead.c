@@ -147,9 +147,12 @@ static int send(const struct op_ctx *ctx, struct file *file, int64_t *pos_page, 
 	return err;
 }
 
-/* Moves on to the next window when the bytes reach into the last one's marker. */
-static bool take_window(struct fuse_file *ff, int64_t pos, size_t want, int64_t *ret_first,
-			int64_t *ret_end)
+/*
+ * Moves on to the next window when the bytes reach into the last one's marker. A congested
+ * connection does not get to read it (D88): it has no marker either.
+ */
+static bool take_window(struct fuse_file *ff, int64_t pos, size_t want, bool congested,
+			int64_t *ret_first, int64_t *ret_end)
 {
 	struct fuse_readahead *ra = &ff->readahead;
 	uint32_t req = pages_of(pos, want < INT32_MAX ? want : INT32_MAX);
@@ -162,12 +165,13 @@ static bool take_window(struct fuse_file *ff, int64_t pos, size_t want, int64_t 
 	hit = max > 0 && ra->async_size > 0 && first <= marker && marker < first + req;
 	if (hit) {
 		ra->start += ra->size;
-		ra->size = ra->async_size = next_window(ra->size, max);
+		ra->size = next_window(ra->size, max);
+		ra->async_size = congested ? 0 : ra->size;
 		*ret_first = ra->start;
 		*ret_end = ra->start + ra->size;
 	}
 	fb_mutex_unlock(&ff->inode->attr_lock);
-	return hit;
+	return hit && !congested;
 }
 
 void fuse_readahead_hit(const struct op_ctx *ctx, struct file *file, int64_t pos, size_t want)
@@ -178,8 +182,8 @@ void fuse_readahead_hit(const struct op_ctx *ctx, struct file *file, int64_t pos
 	int64_t first, end;
 
 	/* A lazy cache takes pages in their order only. */
-	if (!fuse_conn_has(conn, FUSE_ASYNC_READ) || fuse_cache_lazy(&fuse_i(ff->inode)->cache) || fuse_conn_congested(conn) || /* D88 */
-	    !take_window(ff, pos, want, &first, &end))
+	if (!fuse_conn_has(conn, FUSE_ASYNC_READ) || fuse_cache_lazy(&fuse_i(ff->inode)->cache) ||
+	    !take_window(ff, pos, want, fuse_conn_congested(conn), &first, &end))
 		return;
 	end = end < eof ? end : eof;
 	while (first < end && send(ctx, file, &first, end) == 0)

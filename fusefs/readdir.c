@@ -213,7 +213,7 @@ static int do_readdir(const struct op_ctx *ctx, struct file *file, struct dir_co
 	list.epoch = atomic_load(&fuse_of(dir)->epoch);
 	in.offset = (uint64_t)dc->pos;
 	in.size = (uint32_t)size;
-	in.flags = atomic_load(&file->flags) | FUSE_O_LARGEFILE;
+	in.flags = fuse_wire_flags(file);
 	fuse_args_init(&args, plus ? FUSE_READDIRPLUS : FUSE_READDIR, dir);
 	fuse_args_pin_file(&args, ff, &in.fh);
 	fuse_args_in(&args, &in, sizeof(in));

@@ -146,7 +146,7 @@ int mapped_sync(const struct op_ctx *ctx, uint64_t host_dev, uint64_t host_ino)
 	if (!mapped)
 		return 0;
 	inode = mapped->inode;
-	err = mapped->op->sync(ctx, inode);
+	err = mapped->op->msync(ctx, inode);
 	inode_put(inode);
 	return err;
 }

@@ -19,6 +19,8 @@ struct superblock;
 struct mapped_ops {
 	/* Writes back what has been changed. 0 or -errno. May sleep. */
 	int (*sync)(const struct op_ctx *ctx, struct inode *inode);
+	/* msync(2): fdatasync(2) of a file that is mapped. 0 or -errno. May sleep. */
+	int (*msync)(const struct op_ctx *ctx, struct inode *inode);
 	/*
 	 * If no mapping is left: writes back, and gives up what was held for it, mapped_del()
 	 * included. Called now and then. May sleep.

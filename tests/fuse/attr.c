@@ -245,3 +245,100 @@ Test(fuse_attr, statfs_is_shown_as_it_came) /* F164, Z28 */
 	path_put(&path);
 	DAEMON_STOP(d);
 }
+
+static struct file *open_file(struct daemon *d, uint32_t mode, unsigned seconds)
+{
+	struct file *file = NULL;
+
+	expect_entry(d, FUSE_LOOKUP, 1, 5, S_IFREG | mode, 10, seconds);
+	expect_open(d, FUSE_OPEN, 5, 3, 0);
+	cr_assert_eq(client_open(d, "/f", O_RDWR, &file), 0);
+	return file;
+}
+
+static void close_file(struct daemon *d, struct file *file)
+{
+	daemon_ignore(d, FUSE_FLUSH);
+	daemon_ignore(d, FUSE_RELEASE);
+	client_close(d, file);
+}
+
+/* P07: the handle goes with the size of ftruncate(2) only; the lock owner with any size. */
+Test(fuse_attr, a_size_is_sent_with_handle_and_lock_owner)
+{
+	struct daemon *d = daemon_start(NULL);
+	struct file *file = open_file(d, 0644, 100);
+	struct iattr chmod = {.valid = ATTR_MODE | ATTR_CTIME, .mode = 0600};
+	struct step *by_file = expect_attr(d, FUSE_SETATTR, 5, S_IFREG | 0644, 4, 100), *s, *flush;
+
+	cr_assert_eq(vfs_ftruncate(&d->client.ctx, file, 4), 0);
+	cr_expect_eq(step_in(by_file, struct fuse_setattr_in)->valid,
+		     FATTR_SIZE | FATTR_FH | FATTR_LOCKOWNER);
+	cr_expect_eq(step_in(by_file, struct fuse_setattr_in)->fh, 3);
+	s = expect_attr(d, FUSE_SETATTR, 5, S_IFREG | 0644, 3, 100);
+	cr_assert_eq(vfs_truncate(&d->client.ctx, &file->path, 3), 0);
+	cr_expect_eq(step_in(s, struct fuse_setattr_in)->valid, FATTR_SIZE | FATTR_LOCKOWNER);
+	flush = expect_reply(d, FUSE_FLUSH, 5, NULL, 0);
+	cr_assert_eq(file->op->flush(&d->client.ctx, file), 0);
+	cr_expect_eq(step_in(flush, struct fuse_flush_in)->lock_owner,
+		     step_in(by_file, struct fuse_setattr_in)->lock_owner);
+	s = expect_attr(d, FUSE_SETATTR, 5, S_IFREG | 0600, 3, 100);
+	cr_assert_eq(notify_change(&d->client.ctx, &file->path, &chmod), 0);
+	cr_expect_eq(step_in(s, struct fuse_setattr_in)->valid, FATTR_MODE);
+	close_file(d, file);
+	DAEMON_STOP(d);
+}
+
+/* P07: nobody knows how far an interrupted SETATTR got. */
+Test(fuse_attr, after_an_interrupted_setattr_all_is_asked_again)
+{
+	struct daemon *d = daemon_start(NULL);
+	struct path path = look_up(d, S_IFREG | 0644, 100);
+	struct kstat st;
+
+	for (int err = EPERM; err; err = err == EPERM ? EINTR : 0) {
+		struct iattr chmod = {.valid = ATTR_MODE, .mode = 0600};
+
+		expect_error(d, FUSE_SETATTR, 5, err);
+		cr_assert_eq(notify_change(&d->client.ctx, &path, &chmod), -err);
+		if (err == EINTR)
+			expect_attr(d, FUSE_GETATTR, 5, S_IFREG | 0600, 10, 100);
+		cr_assert_eq(vfs_getattr(&d->client.ctx, &path, &st, STATX_BASIC_STATS, 0), 0);
+	}
+	cr_assert_eq(st.mode, S_IFREG | 0600);
+	path_put(&path);
+	DAEMON_STOP(d);
+}
+
+static void check_getattr(const struct step *s, uint32_t flags, uint64_t fh)
+{
+	cr_expect_eq(step_in(s, struct fuse_getattr_in)->getattr_flags, flags);
+	cr_expect_eq(step_in(s, struct fuse_getattr_in)->fh, fh);
+}
+
+/* W05, F21: the handle is sent by who works with the open file; fstat(2) does not. */
+Test(fuse_attr, who_asks_by_an_open_file_names_its_handle)
+{
+	struct daemon_config config = {.uid = 1000, .options = "allow_other"};
+	struct daemon *d = daemon_start(&config);
+	struct file *file = open_file(d, 06755, 0);
+	struct step *s = expect_attr(d, FUSE_GETATTR, 5, S_IFREG | 06755, 10, 0), *end;
+	struct kstat st;
+	char buf[20];
+
+	cr_assert_eq(vfs_getattr(&d->client.ctx, &file->path, &st, STATX_BASIC_STATS, 0), 0);
+	check_getattr(s, 0, 0);
+	end = expect_attr(d, FUSE_GETATTR, 5, S_IFREG | 06755, 10, 0);
+	cr_assert_eq(vfs_llseek(&d->client.ctx, file, 0, SEEK_END), 10);
+	check_getattr(end, FUSE_GETATTR_FH, 3);
+	s = expect_attr(d, FUSE_GETATTR, 5, S_IFREG | 06755, 10, 0);
+	expect_reply(d, FUSE_READ, 5, "0123456789", 10);
+	cr_assert_eq(client_pread(d, file, buf, sizeof(buf), 0), 10);
+	check_getattr(s, FUSE_GETATTR_FH, 3);
+	s = expect_attr(d, FUSE_GETATTR, 5, S_IFREG | 06755, 10, 0); /* are the bits still there? */
+	expect_attr(d, FUSE_SETATTR, 5, S_IFREG | 0755, 4, 0);
+	cr_assert_eq(vfs_ftruncate(&d->client.ctx, file, 4), 0);
+	check_getattr(s, FUSE_GETATTR_FH, 3);
+	close_file(d, file);
+	DAEMON_STOP(d);
+}

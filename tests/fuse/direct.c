@@ -1,6 +1,7 @@
 /* O_DIRECT in parallel requests, and direct writers beside each other; matrix F84, F85, F95, F131. */
 #include <criterion/criterion.h>
 #include <fcntl.h>
+#include <sched.h>
 #include <stdatomic.h>
 #include <stdlib.h>
 
@@ -168,6 +169,7 @@ Test(fuse_direct, o_direct_short_write_is_eio_and_cut_back)
 	char *buf = calloc(PAGES, 4096);
 	struct step *cut;
 
+	expect_error(d, FUSE_GETXATTR, 5, ENOSYS);
 	expect_write(d, 4096);
 	expect_write(d, 4096);
 	expect_write(d, 4096);
@@ -247,5 +249,41 @@ Test(fuse_direct, cached_open_waits_for_parallel_writers)
 	cr_assert_eq(client_join(&opener.thread), 0);
 	client_close(d, opener.file);
 	free(call);
+	finish(d, file);
+}
+
+static int writers_waiting(struct inode *inode)
+{
+	int waiting;
+
+	fb_mutex_lock(&inode->lock.lock);
+	waiting = inode->lock.writers_waiting;
+	fb_mutex_unlock(&inode->lock.lock);
+	return waiting;
+}
+
+/* O05: the flag counts for nothing where the daemon has not said DIRECT_IO. */
+Test(fuse_direct, without_direct_io_writers_wait_for_each_other)
+{
+	struct daemon *d = start();
+	struct file *file = open_file(d, 8192, O_RDWR | O_DIRECT, FOPEN_PARALLEL_DIRECT_WRITES);
+	struct fuse_write_out out = {.size = 4096};
+	struct call *calls = calloc(2, sizeof(*calls));
+	struct step *first;
+
+	expect_error(d, FUSE_GETXATTR, 5, ENOSYS);
+	first = expect_silence(d, FUSE_WRITE, 5);
+	for (int i = 0; i < 2; i++)
+		calls[i] = (struct call){.file = file, .len = 4096, .pos = i * 4096};
+	client_spawn(&calls[0].thread, d, do_write, &calls[0]);
+	cr_assert(daemon_wait(d, first));
+	client_spawn(&calls[1].thread, d, do_write, &calls[1]); /* a WRITE now would find no step */
+	while (!writers_waiting(file->inode))
+		sched_yield();
+	expect_write(d, 4096);
+	daemon_answer(d, first->in.unique, 0, &out, sizeof(out));
+	for (int i = 0; i < 2; i++)
+		cr_assert_eq(client_join(&calls[i].thread), 4096);
+	free(calls);
 	finish(d, file);
 }

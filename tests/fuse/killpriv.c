@@ -167,3 +167,85 @@ Test(fuse_killpriv, without_v2_security_capability_is_asked_for_each_time)
 	client_close(d, file);
 	DAEMON_STOP(d);
 }
+
+/* B19, P01: a SETATTR that names nothing; what it answers is the mode from now on. */
+Test(fuse_killpriv, with_v1_the_daemon_takes_the_bits_away)
+{
+	struct daemon *d = start(FUSE_HANDLE_KILLPRIV, 1000);
+	struct file *file = open_file(d, 06755, 0, 0);
+	struct step *s, *w;
+
+	for (uint32_t left = 06755; left; left = left == 0755 ? 0 : 0755) {
+		expect_error(d, FUSE_GETXATTR, 5, ENODATA);
+		s = expect_attr(d, FUSE_SETATTR, 5, S_IFREG | left, 10, 100);
+		expect_write(d, &w);
+		cr_assert_eq(client_pwrite(d, file, "x", 1, 0), 1);
+		cr_expect_eq(step_in(s, struct fuse_setattr_in)->valid, 0);
+		cr_expect_eq(step_in(w, struct fuse_write_in)->write_flags, 0);
+	}
+	expect_error(d, FUSE_GETXATTR, 5, ENODATA);
+	expect_write(d, &w);
+	cr_assert_eq(client_pwrite(d, file, "x", 1, 0), 1);
+	client_close(d, file);
+	DAEMON_STOP(d);
+}
+
+/* F31: that there is nothing to take away is known as soon as it has been taken away. */
+Test(fuse_killpriv, what_was_taken_away_is_not_looked_for_again)
+{
+	struct daemon *d = start(FUSE_HANDLE_KILLPRIV_V2, 1000);
+	struct file *file = open_file(d, 06755, 0, 0);
+	struct step *w;
+
+	expect_error(d, FUSE_GETXATTR, 5, ENODATA);
+	expect_attr(d, FUSE_SETATTR, 5, S_IFREG | 0755, 10, 100);
+	for (int i = 0; i < 2; i++) {
+		expect_write(d, &w);
+		cr_assert_eq(client_pwrite(d, file, "x", 1, 0), 1);
+	}
+	client_close(d, file);
+	DAEMON_STOP(d);
+}
+
+/* P02: with DIRECT_IO nothing is taken away here; WRITE says whose business it is, whatever the mode. */
+Test(fuse_killpriv, a_direct_write_leaves_the_bits_to_the_daemon)
+{
+	static const uint64_t flags[] = {0, FUSE_HANDLE_KILLPRIV, FUSE_HANDLE_KILLPRIV_V2};
+
+	for (int i = 0; i < 12; i++) {
+		uid_t uid = i % 2 ? 1000 : 0;
+		struct daemon *d = start(flags[i / 4], uid);
+		struct file *file = NULL;
+		struct step *w;
+
+		expect_entry(d, FUSE_LOOKUP, 1, 5, S_IFREG | (i & 2 ? 06755 : 0644), 10, 100);
+		expect_open(d, FUSE_OPEN, 5, 3, FOPEN_DIRECT_IO);
+		cr_assert_eq(client_open(d, "/f", O_RDWR, &file), 0);
+		expect_write(d, &w);
+		cr_assert_eq(client_pwrite(d, file, "x", 1, 0), 1);
+		cr_expect_eq(step_in(w, struct fuse_write_in)->write_flags,
+			     FUSE_WRITE_LOCKOWNER | (uid ? FUSE_WRITE_KILL_SUIDGID : 0), "%d", i);
+		client_close(d, file);
+		DAEMON_STOP(d);
+	}
+}
+
+/* P02: O_DIRECT of a file that the daemon has not made direct is a write like any other. */
+Test(fuse_killpriv, o_direct_alone_takes_the_bits_away)
+{
+	struct daemon *d = start(0, 1000);
+	struct file *file = open_file(d, 06755, O_DIRECT, 0);
+	struct step *s, *w;
+
+	expect_error(d, FUSE_GETXATTR, 5, ENODATA);
+	expect_attr(d, FUSE_GETATTR, 5, S_IFREG | 06755, 10, 100);
+	s = expect_attr(d, FUSE_SETATTR, 5, S_IFREG | 0755, 10, 100);
+	expect_write(d, &w);
+	cr_assert_eq(client_pwrite(d, file, "x", 1, 0), 1);
+	cr_expect_eq(step_in(s, struct fuse_setattr_in)->valid, FATTR_MODE);
+	cr_expect_eq(step_in(s, struct fuse_setattr_in)->mode, S_IFREG | 0755);
+	cr_expect_eq(step_in(w, struct fuse_write_in)->write_flags,
+		     FUSE_WRITE_LOCKOWNER | FUSE_WRITE_KILL_SUIDGID);
+	client_close(d, file);
+	DAEMON_STOP(d);
+}

@@ -336,3 +336,41 @@ Test(fuse_writeback, fsync_waits_for_the_writes_of_a_killed_one)
 	cr_assert_eq(client_join(&syncer), -EPERM);
 	finish(d, file);
 }
+
+/* D88: what nobody waits for is not written to a congested connection, however much it is. */
+Test(fuse_writeback, a_congested_connection_is_written_to_later)
+{
+	struct daemon_config config = {
+		.flags = FUSE_WRITEBACK_CACHE | FUSE_BIG_WRITES | FUSE_MAX_PAGES,
+		.max_write = 256 * 4096, .max_pages = 256, .congestion_threshold = 1};
+	struct daemon *d = daemon_start(&config);
+	struct file *file = open_file(d, 0, O_WRONLY), *other = NULL;
+	struct fuse_write_out out = {.size = 5};
+	char *data = calloc(1024, 4096);
+	struct client_thread syncer;
+	struct step *busy, *last = NULL;
+
+	write_at(d, file, data, 1, 0);
+	expect_entry(d, FUSE_LOOKUP, 1, 6, S_IFREG | 0644, 0, 100);
+	expect_open(d, FUSE_OPEN, 6, 4, 0);
+	cr_assert_eq(client_open(d, "/g", O_WRONLY, &other), 0);
+	write_at(d, other, "hello", 5, 0);
+	busy = expect_silence(d, FUSE_WRITE, 6);
+	client_spawn(&syncer, d, do_fsync, other);
+	cr_assert(daemon_wait(d, busy));
+	write_at(d, file, data, 1024 * 4096, 0); /* a WRITE of it would find no step */
+	expect_attr(d, FUSE_SETATTR, 6, S_IFREG | 0644, 5, 100);
+	expect_error(d, FUSE_FSYNC, 6, ENOSYS);
+	daemon_answer(d, busy->in.unique, 0, &out, sizeof(out));
+	cr_assert_eq(client_join(&syncer), 0);
+	for (int i = 0; i < 4; i++)
+		last = expect_write(d, 256 * 4096);
+	write_at(d, file, data, 1, 1024 * 4096 - 1); /* no fsync(2), no close(2) */
+	cr_assert(daemon_wait(d, last));
+	expect_setattr(d);
+	free(data);
+	daemon_ignore(d, FUSE_FLUSH);
+	daemon_ignore(d, FUSE_RELEASE);
+	client_close(d, other);
+	finish(d, file);
+}

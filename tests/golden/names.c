@@ -5,7 +5,7 @@
  *
  *	names MOUNT-POINT FLAGS SECONDS	flags of the INIT reply (64 bits); validity
  *
- * F31 F62 F77 F124 F125 F165 F168
+ * F31 F62 F77 F124 F125 F165 F168 B38
  */
 #define _GNU_SOURCE
 #include <errno.h>

@@ -131,6 +131,7 @@ static void answer_init(struct daemon *d, const struct fuse_in_header *in)
 	out.max_pages = d->config.max_pages;
 	out.max_readahead = d->config.max_readahead;
 	out.max_background = d->config.max_background;
+	out.congestion_threshold = d->config.congestion_threshold;
 	if (answer(d, in->unique, 0, &out, sizeof(out), 0) < 0)
 		fail(d, "INIT reply was refused");
 }

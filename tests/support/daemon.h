@@ -42,7 +42,7 @@ struct daemon_config {
 	uint32_t max_write;	/* 0 = 128 KiB */
 	uint16_t max_pages;	/* with FUSE_MAX_PAGES */
 	uint32_t max_readahead; /* bytes; as given, 0 = none */
-	uint16_t max_background;
+	uint16_t max_background, congestion_threshold; /* 0 = the kernel's */
 	const char *options; /* further mount options, "allow_other,max_read=4096" */
 	bool no_init;	     /* the test scripts INIT itself */
 	uint32_t rootmode;   /* 0 = S_IFDIR | 0755 */
