@@ -124,7 +124,8 @@ static void take_attributes(struct inode *inode, const struct fuse_attr *attr, i
 	fi->stale_mask = 0;
 	fi->attr_expiry_ns = expiry_ns;
 	fi->btime_valid = false;
-	inode->ino = attr->ino;
+	if (inode->ino != attr->ino)
+		inode->ino = attr->ino;
 	set_mode(inode, attr->mode & 07777);
 	inode->nlink = attr->nlink;
 	inode->uid = attr->uid;
