@@ -250,9 +250,7 @@ static struct inode *inode_new(struct superblock *sb, uint64_t nodeid, uint64_t 
 	waitq_init(&fi->written);
 	waitq_init(&fi->uncached_done);
 	sleep_mutex_init(&fi->writeback_mutex);
-	list_init(&fi->writers);
-	list_init(&fi->mapped_files);
-	list_init(&fi->mapped.node);
+	fuse_mapped_init(fi);
 	inode->rdev = makedev(fuse_dev_major(attr->rdev), fuse_dev_minor(attr->rdev));
 	inode->size = (int64_t)attr->size;
 	fb_mutex_lock(&inode->attr_lock);
