@@ -620,11 +620,17 @@ void fuse_cache_drop(struct fuse_cache *cache)
 	fuse_cache_invalidate(cache, 0, INT64_MAX);
 }
 
-int fuse_cache_hostfd(struct fuse_cache *cache, int64_t file_size, bool write, int *ret_hostfd)
+int fuse_cache_hostfd(struct fuse_cache *cache, int64_t pos, int64_t end, int64_t file_size,
+		      bool write, int *ret_hostfd)
 {
 	int err = 0;
 
 	fb_mutex_lock(&cache->lock);
+	if (!cache->lazy && pos < end &&
+	    valid_locked(cache, pos, (size_t)(end - pos)) < (size_t)(end - pos)) {
+		fb_mutex_unlock(&cache->lock);
+		return -EAGAIN;
+	}
 	cache->mapped = true;
 	if (!cache->lazy && pagecache_size(&cache->data) < file_size)
 		err = pagecache_truncate(&cache->data, file_size);

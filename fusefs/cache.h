@@ -102,10 +102,12 @@ void fuse_cache_truncate(struct fuse_cache *cache, int64_t size);
 /* Invalidates everything unless a mapping shows it. True when something was valid. */
 void fuse_cache_drop(struct fuse_cache *cache);
 /*
- * A host descriptor for mmap; from now on never reclaimed. For writing, and tracked: one that
+ * A host descriptor for mmap; from now on never reclaimed. 0, -errno, or -EAGAIN: unless `lazy`, the
+ * bytes [pos, end) have to be filled first, or again. For writing, and tracked: one that
  * fuse_cache_in_use() sees.
  */
-int fuse_cache_hostfd(struct fuse_cache *cache, int64_t file_size, bool write, int *ret_hostfd);
+int fuse_cache_hostfd(struct fuse_cache *cache, int64_t pos, int64_t end, int64_t file_size,
+		      bool write, int *ret_hostfd);
 
 /* As fuse_cache_end_fill(), for pages that the daemon says to be a hole: no memory is used. */
 void fuse_cache_end_hole(struct fuse_cache *cache, struct fuse_fill *fill);
