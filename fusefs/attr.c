@@ -292,7 +292,8 @@ static void apply_ours(struct inode *inode, const struct iattr *attr)
 		fuse_cache_truncate(&fuse_i(inode)->cache, attr->size);
 }
 
-static int do_setattr(const struct op_ctx *ctx, struct inode *inode, struct iattr *attr)
+/* Applies the answer, too. */
+static int request_setattr(const struct op_ctx *ctx, struct inode *inode, const struct iattr *attr)
 {
 	struct fuse_super *fs = fuse_of(inode);
 	bool truncate = (attr->valid & ATTR_SIZE) != 0;
@@ -303,19 +304,6 @@ static int do_setattr(const struct op_ctx *ctx, struct inode *inode, struct iatt
 	int64_t old_size;
 	ssize_t err;
 
-	if (!fs->default_permissions)
-		attr->valid |= ATTR_FORCE; /* F46 */
-	err = setattr_prepare(ctx, inode, attr);
-	if (err)
-		return (int)err;
-	/* F57: the OPEN has carried O_TRUNC already. */
-	if ((attr->valid & ATTR_OPEN) && fuse_conn_has(fs->conn, FUSE_ATOMIC_O_TRUNC))
-		return 0;
-	if (fuse_is_writeback(inode)) { /* F93 */
-		err = fuse_writeback(ctx, inode);
-		if (err == -EINTR)
-			return -EINTR;
-	}
 	memset(&out, 0, sizeof(out));
 	fuse_args_init(&args, FUSE_SETATTR, inode);
 	fill_setattr(&in, inode, attr, fuse_is_writeback(inode));
@@ -359,6 +347,33 @@ static int do_setattr(const struct op_ctx *ctx, struct inode *inode, struct iatt
 	if (truncate)
 		fuse_cache_grow(&fuse_i(inode)->cache, old_size, inode_size(inode));
 	return 0;
+}
+
+static int do_setattr(const struct op_ctx *ctx, struct inode *inode, struct iattr *attr)
+{
+	struct fuse_super *fs = fuse_of(inode);
+	bool truncate = (attr->valid & ATTR_SIZE) != 0;
+	int err;
+
+	if (!fs->default_permissions)
+		attr->valid |= ATTR_FORCE; /* F46 */
+	err = setattr_prepare(ctx, inode, attr);
+	if (err)
+		return err;
+	/* F57: the OPEN has carried O_TRUNC already. */
+	if ((attr->valid & ATTR_OPEN) && fuse_conn_has(fs->conn, FUSE_ATOMIC_O_TRUNC))
+		return 0;
+	if (fuse_is_writeback(inode)) { /* F93 */
+		err = fuse_writeback(ctx, inode);
+		if (err == -EINTR)
+			return -EINTR;
+	}
+	if (truncate && fuse_hold_writes(inode))
+		return -EINTR;
+	err = request_setattr(ctx, inode, attr);
+	if (truncate)
+		fuse_resume_writes(inode);
+	return err;
 }
 
 int fuse_kill_capability(const struct op_ctx *ctx, struct dentry *dentry)

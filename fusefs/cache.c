@@ -599,19 +599,37 @@ void fuse_cache_forget(struct fuse_cache *cache, int64_t pos, int64_t end)
 	fb_mutex_unlock(&cache->lock);
 }
 
+/* What the daemon has of a page whose first `len` bytes it keeps; unknown if a mapping changed it. */
+static uint64_t sum_cut(struct fuse_cache *cache, int64_t page, size_t len)
+{
+	uint64_t sum = PAGE_SUM_UNKNOWN;
+	char *buf = malloc(PAGE);
+
+	if (buf && page_valid(cache, page)) {
+		load_page(cache, page, buf);
+		if (page_sum(buf) == page_sums_get(&cache->sums, page)) {
+			memset(buf + len, 0, PAGE - len);
+			sum = page_sum(buf);
+		}
+	}
+	free(buf);
+	return sum;
+}
+
 void fuse_cache_truncate(struct fuse_cache *cache, int64_t size)
 {
 	fb_mutex_lock(&cache->lock);
 	ruin_fills(cache, page_of(size), INT64_MAX / PAGE);
 	set_valid(cache, page_after(size), INT64_MAX / PAGE, false);
-	/* Cuts a mapping too (SIGBUS behind the end, as on any file), and zeros the last page. */
-	if (pagecache_size(&cache->data) > size)
-		(void)pagecache_truncate(&cache->data, size);
 	if (cache->tracked) {
 		page_sums_clear(&cache->sums, page_after(size), INT64_MAX / PAGE);
 		if (size % PAGE)
-			page_sums_set(&cache->sums, page_of(size), PAGE_SUM_UNKNOWN);
+			page_sums_set(&cache->sums, page_of(size),
+				      sum_cut(cache, page_of(size), (size_t)(size % PAGE)));
 	}
+	/* Cuts a mapping too (SIGBUS behind the end, as on any file), and zeros the last page. */
+	if (pagecache_size(&cache->data) > size)
+		(void)pagecache_truncate(&cache->data, size);
 	fb_mutex_unlock(&cache->lock);
 }
 

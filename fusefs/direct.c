@@ -8,6 +8,7 @@
 #include <string.h>
 
 #include "fusefs/fusefs.h"
+#include "sentry/base/iobuf.h"
 #include "sentry/base/iter.h"
 #include "vfs/file.h"
 
@@ -54,7 +55,7 @@ static void group_put(struct group *group)
 	if (!group || !ref_put(&group->ref))
 		return;
 	for (unsigned i = 0; i < group->count; i++)
-		free(group->fragments[i]);
+		iobuf_free(group->fragments[i]);
 	fb_mutex_destroy(&group->lock);
 	fuse_file_put(group->ff);
 	free(group);
@@ -62,7 +63,7 @@ static void group_put(struct group *group)
 
 static struct fragment *group_add(struct group *group, size_t len)
 {
-	struct fragment *frag = malloc(sizeof(*frag) + len);
+	struct fragment *frag = iobuf_alloc(sizeof(*frag) + len);
 
 	if (!frag)
 		return NULL;

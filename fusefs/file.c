@@ -146,7 +146,14 @@ int fuse_send_open(const struct op_ctx *ctx, uint32_t flags, struct fuse_file *f
 	return 0;
 }
 
-/* O01, O03, O05, F57 */
+/* F57: the OPEN itself has the daemon empty the file. */
+static bool truncates(struct file *file, const struct inode *inode)
+{
+	return (atomic_load(&file->flags) & O_TRUNC) &&
+	       fuse_conn_has(fuse_conn_of(inode), FUSE_ATOMIC_O_TRUNC);
+}
+
+/* O01, O03, O05 */
 void fuse_finish_open(struct file *file, struct fuse_file *ff)
 {
 	struct inode *inode = ff->inode;
@@ -167,15 +174,27 @@ void fuse_finish_open(struct file *file, struct fuse_file *ff)
 	}
 	if ((file->fmode & FMODE_WRITE) && fuse_is_writeback(inode))
 		fuse_writer_add(ff);
-	if ((atomic_load(&file->flags) & O_TRUNC) &&
-	    fuse_conn_has(fuse_conn_of(inode), FUSE_ATOMIC_O_TRUNC)) {
+	if (!truncates(file, inode) && !(ff->open_flags & FOPEN_KEEP_CACHE))
+		fuse_cache_drop(&fi->cache);
+}
+
+/* F93: no WRITE of old data may come after an OPEN that truncates. */
+static int open_truncated(const struct op_ctx *ctx, struct file *file, struct fuse_file *ff)
+{
+	struct inode *inode = ff->inode;
+	int err = fuse_is_writeback(inode) ? fuse_writeback(ctx, inode) : 0;
+
+	if (err == -EINTR || fuse_hold_writes(inode))
+		return -EINTR;
+	err = fuse_send_open(ctx, fuse_open_flags(fuse_of(inode), file), ff);
+	if (!err) {
 		fuse_bump_version(inode);
 		inode_set_size(inode, 0);
 		fuse_stale(inode, FUSE_STALE_MODSIZE);
-		fuse_cache_truncate(&fi->cache, 0);
-	} else if (!(ff->open_flags & FOPEN_KEEP_CACHE)) {
-		fuse_cache_drop(&fi->cache);
+		fuse_cache_truncate(&fuse_i(inode)->cache, 0);
 	}
+	fuse_resume_writes(inode);
+	return err;
 }
 
 int fuse_file_open(const struct op_ctx *ctx, struct inode *inode, struct file *file)
@@ -189,16 +208,16 @@ int fuse_file_open(const struct op_ctx *ctx, struct inode *inode, struct file *f
 		ff = fuse_file_new(inode, inode_is_dir(inode));
 		if (!ff)
 			return -ENOMEM;
-		/* F93: no WRITE of old data may come after the truncation. */
-		err = (file->flags & O_TRUNC) && fuse_is_writeback(inode)
-			      ? fuse_writeback(ctx, inode)
-			      : 0;
-		if (err != -EINTR)
+		if (truncates(file, inode))
+			err = open_truncated(ctx, file, ff);
+		else
 			err = fuse_send_open(ctx, fuse_open_flags(fuse_of(inode), file), ff);
 		if (err) {
 			fuse_file_put(ff);
 			return err;
 		}
+	} else if (truncates(file, inode)) {
+		fuse_cache_truncate(&fuse_i(inode)->cache, 0);
 	}
 	err = fuse_passthrough_open(ctx, file, ff);
 	if (err) {
@@ -360,7 +379,7 @@ void fuse_replaced(const struct op_ctx *ctx, struct file *file, int64_t pos, int
 		fb_log(LOG_WARN, "fuse: a mapping may show old bytes: the daemon does not answer READ");
 }
 
-static int do_fallocate(const struct op_ctx *ctx, struct file *file, int mode, int64_t offset,
+static int send_fallocate(const struct op_ctx *ctx, struct file *file, int mode, int64_t offset,
 			int64_t len)
 {
 	struct fuse_file *ff = file->private;
@@ -384,6 +403,21 @@ static int do_fallocate(const struct op_ctx *ctx, struct file *file, int mode, i
 		fuse_replaced(ctx, file, offset, offset + len);
 	fuse_stale(ff->inode, FUSE_STALE_MODSIZE);
 	return 0;
+}
+
+static int do_fallocate(const struct op_ctx *ctx, struct file *file, int mode, int64_t offset,
+			int64_t len)
+{
+	struct inode *inode = file->inode;
+	int grows = !(mode & FALLOC_FL_KEEP_SIZE), err;
+
+	if (fuse_hold_writes(inode))
+		return -EINTR;
+	fuse_size_changing(inode, grows);
+	err = send_fallocate(ctx, file, mode, offset, len);
+	fuse_size_changing(inode, -grows);
+	fuse_resume_writes(inode);
+	return err;
 }
 
 int fuse_fallocate(const struct op_ctx *ctx, struct file *file, int mode, int64_t offset,
@@ -481,7 +515,13 @@ ssize_t fuse_copy_file_range(const struct op_ctx *ctx, struct file *in, int64_t 
 	inode_lock(out_ff->inode);
 	ret = fuse_writeback(ctx, out_ff->inode);
 	if (!ret)
+		ret = fuse_hold_writes(out_ff->inode);
+	if (!ret) {
+		fuse_size_changing(out_ff->inode, 1);
 		ret = do_copy(ctx, in, pos_in, out, pos_out, len, flags);
+		fuse_size_changing(out_ff->inode, -1);
+		fuse_resume_writes(out_ff->inode);
+	}
 	inode_unlock(out_ff->inode);
 	return ret;
 }

@@ -375,6 +375,13 @@ void fuse_readahead_passed(struct fuse_file *ff, int64_t end);
  * too. 0 or -errno. The inode's lock may be held.
  */
 int fuse_writeback(const struct op_ctx *ctx, struct inode *inode);
+/*
+ * Around a request that changes the daemon's bytes or size: no WRITE of a cached page is under way
+ * or begins, for it would undo that if it came last (cf. fuse_set_nowrite()). 0 or -EINTR (killed).
+ * Guest memory must not be touched meanwhile: it may be a mapping of this file.
+ */
+int fuse_hold_writes(struct inode *inode);
+void fuse_resume_writes(struct inode *inode);
 void fuse_writeback_failed(struct inode *inode, int err);
 /* An error of the past that this open file has not reported yet; 0 = none. */
 int fuse_writeback_error(struct fuse_file *ff);

@@ -13,7 +13,7 @@
 #include <sys/mman.h>
 
 #include "fusefs/fusefs.h"
-#include "sentry/base/cleanup.h"
+#include "sentry/base/iobuf.h"
 #include "sentry/base/iter.h"
 #include "vfs/dentry.h"
 #include "vfs/file.h"
@@ -112,12 +112,12 @@ static ssize_t fill_pages(const struct op_ctx *ctx, struct file *file, struct fu
 	uint64_t version = fuse_attr_version(inode);
 	size_t len = (size_t)(fill->end - fill->first) * FUSE_PAGE;
 	int64_t pos = fill->first * FUSE_PAGE;
-	char *buf = malloc(len);
+	char *buf = iobuf_alloc(len);
 	ssize_t got = buf ? fuse_read_request(ctx, file, buf, len, pos, false) : -ENOMEM;
 
 	if (got < 0) {
 		(void)fuse_cache_end_fill(cache, fill, NULL, 0);
-		free(buf);
+		iobuf_free(buf);
 		return got;
 	}
 	(void)fuse_cache_end_fill(cache, fill, buf, (size_t)got);
@@ -140,7 +140,7 @@ static ssize_t read_missing(const struct op_ctx *ctx, struct file *file, struct 
 			    int64_t pos, size_t want, int64_t size)
 {
 	struct fuse_cache *cache = &fuse_i(file->inode)->cache;
-	cleanup_free char *buf = NULL;
+	cleanup_iobuf char *buf = NULL;
 	struct fuse_fill fill;
 	ssize_t len;
 	size_t skip;
@@ -207,7 +207,7 @@ static ssize_t direct_read(const struct op_ctx *ctx, struct file *file, struct i
 {
 	size_t limit = fuse_read_limit(fuse_of(file->inode));
 	size_t size = to->count < limit ? to->count : limit;
-	cleanup_free char *buf = malloc(size ? size : 1);
+	cleanup_iobuf char *buf = iobuf_alloc(size);
 	ssize_t done = 0, n = 0;
 
 	if (!buf)
@@ -369,6 +369,23 @@ static size_t write_chunk(const struct fuse_super *fs, int64_t pos, size_t left,
 	return left < limit ? left : limit;
 }
 
+/* One WRITE. The daemon's file and the cache are written before a page that a mapping changed is. */
+static ssize_t write_some(const struct op_ctx *ctx, struct file *file, const char *buf, size_t len,
+			  int64_t pos, int rwf, bool direct)
+{
+	struct inode *inode = file->inode;
+	ssize_t n;
+
+	if (!direct && fuse_hold_writes(inode))
+		return -EINTR;
+	n = write_request(ctx, file, buf, len, pos, rwf, direct);
+	if (n > 0)
+		written(inode, buf, (size_t)n, pos, direct);
+	if (!direct)
+		fuse_resume_writes(inode);
+	return n == 0 && !direct ? -EIO : n;
+}
+
 /* F84, F86: the same loop for both; they differ in the cache and in a WRITE that takes nothing. */
 static ssize_t write_loop(const struct op_ctx *ctx, struct file *file, struct io_iter *from,
 			  int64_t *pos, int rwf, bool direct)
@@ -376,12 +393,12 @@ static ssize_t write_loop(const struct op_ctx *ctx, struct file *file, struct io
 	struct inode *inode = file->inode;
 	struct fuse_super *fs = fuse_of(inode);
 	size_t size = fuse_write_limit(fs);
-	cleanup_free char *buf = NULL;
+	cleanup_iobuf char *buf = NULL;
 	ssize_t done = 0, n = 0;
 
 	if (from->count < size)
 		size = from->count;
-	buf = malloc(size ? size : 1);
+	buf = iobuf_alloc(size);
 	if (!buf)
 		return -ENOMEM;
 	while (from->count > 0) {
@@ -393,12 +410,9 @@ static ssize_t write_loop(const struct op_ctx *ctx, struct file *file, struct io
 			n = -EFAULT;
 			break;
 		}
-		n = write_request(ctx, file, buf, got, *pos, rwf, direct);
-		if (n == 0 && !direct)
-			n = -EIO;
+		n = write_some(ctx, file, buf, got, *pos, rwf, direct);
 		if (n <= 0)
 			break;
-		written(inode, buf, (size_t)n, *pos, direct);
 		*pos += n;
 		done += n;
 		if ((size_t)n < got || got < want)
@@ -460,7 +474,7 @@ static ssize_t write_back(const struct op_ctx *ctx, struct file *file, struct io
 {
 	struct inode *inode = file->inode;
 	size_t size = from->count < COPY_BYTES ? from->count : COPY_BYTES;
-	cleanup_free char *buf = malloc(size);
+	cleanup_iobuf char *buf = iobuf_alloc(size);
 	ssize_t done = 0, n = buf ? 0 : -ENOMEM;
 
 	while (n >= 0 && from->count > 0) {
@@ -671,7 +685,7 @@ static int64_t fill_run(const struct op_ctx *ctx, struct file *file, int64_t pos
 		n = fill_pages(ctx, file, &fill, &buf);
 	if (n < 0)
 		return n;
-	free(buf);
+	iobuf_free(buf);
 	/* Invalidated meanwhile: once more. */
 	return fuse_cache_valid(cache, pos, 1) ? fill.end * FUSE_PAGE : pos;
 }

@@ -9,7 +9,7 @@
 #include <stdlib.h>
 
 #include "fusefs/fusefs.h"
-#include "sentry/base/cleanup.h"
+#include "sentry/base/iobuf.h"
 #include "vfs/file.h"
 
 /* Pages of one file. From the first on the daemon gets them, from the second the writer waits. */
@@ -72,7 +72,7 @@ static void write_done(struct fuse_conn *conn, struct fuse_args *args, ssize_t r
 	waitq_wake(&fi->written, 0);
 	fb_mutex_unlock(&inode->attr_lock);
 	fuse_file_put(wb->ff);
-	free(wb);
+	iobuf_free(wb);
 }
 
 /* F91: anybody's handle, nobody's credentials. D87: never waits for room. */
@@ -137,7 +137,7 @@ static int write_next(const struct op_ctx *ctx, struct fuse_file *ff, int64_t *p
 	size_t room = fuse_conn_has(fs->conn, FUSE_BIG_WRITES)
 			      ? fuse_write_limit(fs) / FUSE_PAGE * FUSE_PAGE
 			      : FUSE_PAGE;
-	struct write_back *wb = malloc(sizeof(*wb) + room);
+	struct write_back *wb = iobuf_alloc(sizeof(*wb) + room);
 	int64_t at = 0;
 	size_t len;
 
@@ -149,7 +149,7 @@ static int write_next(const struct op_ctx *ctx, struct fuse_file *ff, int64_t *p
 	if (len > 0)
 		send_back(ctx, wb, len, at);
 	else
-		free(wb);
+		iobuf_free(wb);
 	return 0;
 }
 
@@ -247,6 +247,23 @@ int fuse_writeback(const struct op_ctx *ctx, struct inode *inode)
 	err = write_all(ctx, inode);
 	sleep_mutex_unlock(&fi->writeback_mutex);
 	return err;
+}
+
+int fuse_hold_writes(struct inode *inode)
+{
+	struct fuse_inode *fi = fuse_i(inode);
+
+	if (sleep_mutex_lock_killable(&fi->writeback_mutex))
+		return -EINTR;
+	if (wait_written(inode, 0) == 0)
+		return 0;
+	sleep_mutex_unlock(&fi->writeback_mutex);
+	return -EINTR;
+}
+
+void fuse_resume_writes(struct inode *inode)
+{
+	sleep_mutex_unlock(&fuse_i(inode)->writeback_mutex);
 }
 
 /* With writeback_mutex: leaves the clock's list when there is nothing to look after. */

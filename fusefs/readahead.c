@@ -10,6 +10,7 @@
 #include <stdlib.h>
 
 #include "fusefs/fusefs.h"
+#include "sentry/base/iobuf.h"
 #include "vfs/file.h"
 
 /* One READ that nobody waits for. */
@@ -110,7 +111,7 @@ static void done(struct fuse_conn *conn, struct fuse_args *args, ssize_t result)
 		fuse_stale(inode, STATX_ATIME); /* F25 */
 	}
 	fuse_file_put(ahead->ff);
-	free(ahead);
+	iobuf_free(ahead);
 }
 
 /* One READ at most: a run of missing pages from *pos_page on. 0; -errno: no more of it. */
@@ -120,7 +121,7 @@ static int send(const struct op_ctx *ctx, struct file *file, int64_t *pos_page, 
 	struct fuse_cache *cache = &fuse_i(ff->inode)->cache;
 	int64_t limit = (int64_t)(fuse_read_limit(fuse_of(ff->inode)) / FUSE_PAGE);
 	int64_t room = end - *pos_page < limit ? end - *pos_page : limit;
-	struct read_ahead *ahead = malloc(sizeof(*ahead) + (size_t)room * FUSE_PAGE);
+	struct read_ahead *ahead = iobuf_alloc(sizeof(*ahead) + (size_t)room * FUSE_PAGE);
 	size_t len;
 	int err;
 
@@ -128,7 +129,7 @@ static int send(const struct op_ctx *ctx, struct file *file, int64_t *pos_page, 
 		return -ENOMEM;
 	if (!fuse_cache_try_fill(cache, *pos_page, *pos_page + room, &ahead->fill)) {
 		*pos_page += room;
-		free(ahead);
+		iobuf_free(ahead);
 		return 0;
 	}
 	*pos_page = ahead->fill.end;

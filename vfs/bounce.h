@@ -1,7 +1,6 @@
 /*
- * Buffers for bytes that pass through the sentry: between a guest and a memfd, between two files.
- * Small ones come from malloc; big ones from a short list of kept buffers, because a fresh mapping
- * from malloc would cost a page fault for each of its pages.
+ * Buffers (sentry/base/iobuf.h) for copying piece by piece: between a guest and a memfd, between two
+ * files.
  */
 #ifndef FB_VFS_BOUNCE_H
 #define FB_VFS_BOUNCE_H

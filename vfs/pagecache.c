@@ -100,12 +100,34 @@ static ssize_t write_chunk(struct pagecache *pc, const void *data, size_t len, i
 	return ret;
 }
 
+static ssize_t memfd_write_own(struct pagecache *pc, struct io_iter *from, int64_t pos, size_t len)
+{
+	size_t done = 0, part;
+	const char *own;
+	ssize_t n = 0;
+
+	while (done < len && (own = iter_own(from, &part))) {
+		if (part > len - done)
+			part = len - done;
+		if (part > BOUNCE_MAX) /* others want the lock as well */
+			part = BOUNCE_MAX;
+		n = write_chunk(pc, own, part, pos + (int64_t)done);
+		if (n < 0)
+			break;
+		iter_advance(from, (size_t)n);
+		done += (size_t)n;
+	}
+	return done > 0 ? (ssize_t)done : n;
+}
+
 static ssize_t memfd_write(struct pagecache *pc, struct io_iter *from, int64_t pos, size_t len)
 {
 	size_t done = 0;
 	ssize_t err = 0;
 	struct bounce bounce;
 
+	if (!from->ops)
+		return memfd_write_own(pc, from, pos, len);
 	if (bounce_get(&bounce, len))
 		return -ENOMEM;
 	while (done < len && !err) {

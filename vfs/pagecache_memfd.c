@@ -177,6 +177,32 @@ ssize_t pagecache_memfd_pwrite(struct pagecache *pc, const void *data, size_t le
 	return n;
 }
 
+static ssize_t host_pread(struct pagecache *pc, void *buf, size_t len, int64_t pos)
+{
+	ssize_t n;
+
+	do
+		n = HOST(pread(pc->memfd, buf, len, pos));
+	while (n == -EINTR);
+	return n;
+}
+
+static ssize_t read_own(struct pagecache *pc, struct io_iter *to, int64_t pos, size_t len)
+{
+	size_t done = 0, part;
+	ssize_t n = 0;
+	char *own;
+
+	while (done < len && (own = iter_own(to, &part))) {
+		n = host_pread(pc, own, part < len - done ? part : len - done, pos + (int64_t)done);
+		if (n <= 0)
+			break;
+		iter_advance(to, (size_t)n);
+		done += (size_t)n;
+	}
+	return done > 0 ? (ssize_t)done : n;
+}
+
 /* Called without the lock: a memfd never goes away, and a race with truncate reads short. */
 ssize_t pagecache_memfd_read(struct pagecache *pc, struct io_iter *to, int64_t pos, size_t len)
 {
@@ -184,15 +210,15 @@ ssize_t pagecache_memfd_read(struct pagecache *pc, struct io_iter *to, int64_t p
 	ssize_t err = 0;
 	struct bounce bounce;
 
+	if (!to->ops)
+		return read_own(pc, to, pos, len);
 	if (bounce_get(&bounce, len))
 		return -ENOMEM;
 	while (done < len) {
 		size_t want = len - done < bounce.size ? len - done : bounce.size;
-		ssize_t n = HOST(pread(pc->memfd, bounce.buf, want, pos + (int64_t)done));
+		ssize_t n = host_pread(pc, bounce.buf, want, pos + (int64_t)done);
 		size_t copied;
 
-		if (n == -EINTR)
-			continue;
 		if (n <= 0) {
 			err = n;
 			break;

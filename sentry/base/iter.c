@@ -49,6 +49,22 @@ void iter_advance(struct io_iter *iter, size_t len)
 	}
 }
 
+void *iter_own(const struct io_iter *iter, size_t *ret_len)
+{
+	size_t off = iter->seg_off, nr = 0;
+
+	if (iter->ops || iter->count == 0)
+		return NULL;
+	while (iter->segs[nr].iov_len == off) {
+		nr++;
+		off = 0;
+	}
+	*ret_len = iter->segs[nr].iov_len - off;
+	if (*ret_len > iter->count)
+		*ret_len = iter->count;
+	return (char *)iter->segs[nr].iov_base + off;
+}
+
 void iter_truncate(struct io_iter *iter, size_t len)
 {
 	if (iter->count > len)

@@ -2,6 +2,7 @@
 #include <criterion/criterion.h>
 #include <fcntl.h>
 #include <linux/falloc.h>
+#include <sched.h>
 #include <stdlib.h>
 #include <sys/mman.h>
 #include <unistd.h>
@@ -288,6 +289,144 @@ Test(fuse_mmap, invalidation_keeps_what_was_changed)
 	client_close(d, again);
 	client_close(d, file);
 	DAEMON_STOP(d);
+}
+
+static long do_fsync(struct daemon *d, void *arg)
+{
+	struct file *file = arg;
+
+	return file->op->fsync(CTX, file, 0, INT64_MAX, false);
+}
+
+static int set_size(struct daemon *d, struct file *file, int64_t size)
+{
+	struct iattr attr = {.valid = ATTR_SIZE | ATTR_FILE, .size = size, .file = file};
+	int err;
+
+	inode_lock(file->inode);
+	err = file->inode->op->setattr(CTX, file->path.dentry, &attr);
+	inode_unlock(file->inode);
+	return err;
+}
+
+static long cut_in_half(struct daemon *d, void *arg)
+{
+	return set_size(d, arg, 4096);
+}
+
+static long write_first_byte(struct daemon *d, void *arg)
+{
+	return client_pwrite(d, arg, "w", 1, 0);
+}
+
+/*
+ * F91, F93: what would undo the other one if it came to the daemon first waits for the WRITE of a
+ * page that a mapping has changed. Without an expectation its request would fail the test.
+ */
+static void check_waits_for_write(long (*change)(struct daemon *d, void *arg), long result,
+				  struct step *(*expect)(struct daemon *d))
+{
+	struct daemon *d = daemon_start(NULL);
+	struct file *file = open_file(d, 8192, 0);
+	struct fuse_write_out out = {.size = 4096};
+	struct client_thread syncer, changer;
+	char *data = calloc(2, 4096), *at;
+	struct step *w, *asked;
+
+	daemon_ignore(d, FUSE_FSYNC);
+	expect_read(d, data, 8192);
+	at = map(d, file, 0, 8192);
+	at[0] = 'x';
+	w = expect_silence(d, FUSE_WRITE, 5);
+	client_spawn(&syncer, d, do_fsync, file);
+	cr_assert(daemon_wait(d, w));
+	asked = expect_error(d, FUSE_GETXATTR, 5, ENOSYS);
+	client_spawn(&changer, d, change, file);
+	cr_assert(daemon_wait(d, asked));
+	sched_yield();
+	expect(d);
+	daemon_answer(d, w->in.unique, 0, &out, sizeof(out));
+	cr_assert_eq(client_join(&syncer), 0);
+	cr_assert_eq(client_join(&changer), result);
+	free(data);
+	finish(d, file, at, 4096);
+}
+
+static struct step *expect_truncate(struct daemon *d)
+{
+	return expect_attr(d, FUSE_SETATTR, 5, S_IFREG | 0644, 4096, 100);
+}
+
+Test(fuse_mmap, truncate_waits_for_the_write_of_a_changed_page)
+{
+	check_waits_for_write(cut_in_half, 0, expect_truncate);
+}
+
+static struct step *expect_written(struct daemon *d)
+{
+	return expect_write(d, 1);
+}
+
+Test(fuse_mmap, write_waits_for_the_write_of_a_changed_page)
+{
+	check_waits_for_write(write_first_byte, 1, expect_written);
+}
+
+/* F91: the other way round, or the page's old bytes would come last. */
+Test(fuse_mmap, a_changed_page_waits_for_a_write)
+{
+	struct daemon *d = daemon_start(NULL);
+	struct file *file = open_file(d, 4096, 0);
+	struct fuse_write_out out = {.size = 1};
+	struct client_thread writer, syncer;
+	char *data = calloc(1, 4096), *at;
+	struct step *w, *back;
+
+	expect_read(d, data, 4096);
+	at = map(d, file, 0, 4096);
+	expect_error(d, FUSE_GETXATTR, 5, ENOSYS);
+	w = expect_silence(d, FUSE_WRITE, 5);
+	client_spawn(&writer, d, write_first_byte, file);
+	cr_assert(daemon_wait(d, w));
+	at[1] = 'x';
+	client_spawn(&syncer, d, do_fsync, file);
+	sched_yield();
+	back = expect_write(d, 4096);
+	expect_reply(d, FUSE_FSYNC, 5, NULL, 0);
+	cr_assert_not(back->reached);
+	daemon_answer(d, w->in.unique, 0, &out, sizeof(out));
+	cr_assert_eq(client_join(&writer), 1);
+	cr_assert_eq(client_join(&syncer), 0);
+	cr_assert_eq(memcmp(step_body(back) + sizeof(struct fuse_write_in), "wx", 2), 0);
+	free(data);
+	finish(d, file, at, 4096);
+}
+
+/* F91: the page in which the file ends now is what the daemon has, unless a mapping changed it. */
+Test(fuse_mmap, a_truncated_page_is_not_written)
+{
+	struct daemon *d = daemon_start(NULL);
+	struct file *file = open_file(d, 8192, 0);
+	char *data = calloc(2, 4096), *at;
+	struct step *w;
+
+	memset(data, 'a', 8192);
+	expect_read(d, data, 8192);
+	at = map(d, file, 0, 8192);
+	expect_error(d, FUSE_GETXATTR, 5, ENOSYS);
+	for (int size = 6000; size >= 5900; size -= 100) {
+		expect_attr(d, FUSE_SETATTR, 5, S_IFREG | 0644, (uint64_t)size, 100);
+		cr_assert_eq(set_size(d, file, size), 0);
+		expect_reply(d, FUSE_FSYNC, 5, NULL, 0);
+		cr_assert_eq(do_fsync(d, file), 0);
+	}
+	at[4096] = 'x';
+	w = expect_write(d, 5900 - 4096);
+	expect_reply(d, FUSE_FSYNC, 5, NULL, 0);
+	cr_assert_eq(do_fsync(d, file), 0);
+	check_write(w, 4096, 5900 - 4096);
+	free(data);
+	finish(d, file, at, 8192);
 }
 
 /* A file that we let grow: the new pages can be used through the old mapping. */

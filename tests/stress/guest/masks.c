@@ -8,6 +8,8 @@
 
 #include "stress.h"
 
+#define MIN_HANDLERS 10 /* go on until so many signals came: the sender may be slow */
+
 static int rounds = 60;
 static volatile int inside, wrong, inner, outer;
 static atomic_int stop;
@@ -86,7 +88,7 @@ int main(int argc, char **argv)
 	/* Unblocked only inside: every EINTR comes with a handler, no handler comes without. */
 	sigprocmask(SIG_SETMASK, &inner_set, NULL);
 	thread = start(sender, (void *)(intptr_t)SIGUSR1);
-	for (int r = 0; r < rounds; r++) {
+	for (int r = 0; r < rounds || inner < MIN_HANDLERS; r++) {
 		int before = inner;
 		long n;
 
@@ -101,20 +103,18 @@ int main(int argc, char **argv)
 	stop = 1;
 	pthread_join(thread, NULL);
 	CHECK(!wrong);
-	CHECK(inner > rounds / 4);
 
 	/* Blocked inside: they never interrupt, and arrive afterwards. */
 	sigprocmask(SIG_SETMASK, &none, NULL);
 	stop = 0;
 	thread = start(sender, (void *)(intptr_t)SIGUSR2);
-	for (int r = 0; r < rounds; r++) {
+	for (int r = 0; r < rounds || outer < MIN_HANDLERS; r++) {
 		errno = 0;
 		if (wait_once(r, fds[0], epfd, &outer_set) != 0)
 			die("kind %d: a blocked signal interrupts", r % 3);
 	}
 	stop = 1;
 	pthread_join(thread, NULL);
-	CHECK(outer > rounds / 2);
 
 	/* SIGWINCH is ignored by default: the time-out stands. */
 	stop = 0;

@@ -56,6 +56,28 @@ Test(base_iter, zeroes_more_than_its_own_buffer)
 		cr_assert_eq(buf[i], 0);
 }
 
+Test(base_iter, shows_its_own_bytes_and_nobody_elses)
+{
+	char a[3], b[5];
+	struct iovec segs[] = {{a, 3}, {NULL, 0}, {b, 5}};
+	struct io_iter_ops ops = {NULL, NULL};
+	struct io_iter iter;
+	size_t len = 0;
+
+	iter_init_segs(&iter, NULL, NULL, segs, 3, 7);
+	cr_assert_eq(iter_own(&iter, &len), a);
+	cr_assert_eq(len, 3);
+	iter_advance(&iter, 3);
+	cr_assert_eq(iter_own(&iter, &len), b);
+	cr_assert_eq(len, 4, "no more than its count");
+	iter_advance(&iter, 1);
+	cr_assert_eq(iter_own(&iter, &len), b + 1);
+	iter_advance(&iter, 3);
+	cr_assert_null(iter_own(&iter, &len));
+	iter_init_segs(&iter, &ops, NULL, segs, 3, 7);
+	cr_assert_null(iter_own(&iter, &len));
+}
+
 /* A foreign memory of 16 bytes in which byte 10 and above cannot be written. */
 static char foreign[16];
 
