@@ -53,6 +53,7 @@ static void check_write(const struct step *w, uint64_t offset, uint32_t size)
 	cr_assert_eq(in->flags, 0);
 	cr_assert_eq(in->fh, 3);
 	cr_assert_eq(w->in.uid, 0);
+	cr_assert_eq(w->in.pid, 0);
 }
 
 static void write_at(struct daemon *d, struct file *file, const void *data, size_t len, int64_t pos)
