@@ -213,7 +213,11 @@ static inline bool fuse_is_vacant_root(const struct inode *inode)
 
 /* The monotonic time up to which something with this timeout is valid; 0 = not at all. */
 int64_t fuse_expiry_ns(uint64_t seconds, uint32_t nsec);
+bool fuse_valid_type(uint32_t mode);
 bool fuse_attr_valid(const struct fuse_attr *attr);
+/* As stat(2) shows them: nanoseconds in bounds; F28. */
+struct timespec fuse_wire_time(uint64_t sec, uint32_t nsec);
+uint32_t fuse_shown_blksize(const struct superblock *sb, uint32_t blksize);
 /*
  * The inode of a nodeid, made if it is new; counts one lookup. incarnation: of the daemon that
  * calls it so; version: sampled from fs->attr_version before the request, 0 = always apply;
@@ -235,6 +239,8 @@ void fuse_count_lookup(struct inode *inode);
 /* FORGET of one lookup that we do not keep. */
 void fuse_forget_one(struct superblock *sb, uint64_t nodeid, unsigned incarnation);
 void fuse_stale(struct inode *inode, uint32_t statx_mask); /* ask again before showing these */
+/* The daemon has read from it: its atime is stale, unless no mount may change it (F25). */
+void fuse_accessed(struct inode *inode);
 /* An operation of ours changed it: replies that were under way are out of date. */
 void fuse_bump_version(struct inode *inode);
 /* Bytes up to `end` were put into the file here: its size, and what is stale now. */

@@ -6,6 +6,7 @@
  * file that was mapped is held until then: it lends its handle, its RELEASE waits, and its mount
  * stays busy.
  */
+#include <limits.h>
 #include <stdlib.h>
 
 #include "fusefs/fusefs.h"
@@ -62,7 +63,8 @@ static void write_done(struct fuse_conn *conn, struct fuse_args *args, ssize_t r
 	(void)conn;
 	fuse_cache_end_take(&fi->cache, &wb->busy, err == -EINTR);
 	fuse_bump_version(inode);
-	fuse_stale(inode, fuse_is_writeback(inode) ? STATX_BLOCKS : FUSE_STALE_MODIFY);
+	if (!fuse_is_writeback(inode))
+		fuse_stale(inode, FUSE_STALE_MODIFY);
 	if (err && err != -EINTR)
 		fuse_writeback_failed(inode, err);
 	fb_mutex_lock(&inode->attr_lock);
@@ -153,8 +155,8 @@ static int write_next(const struct op_ctx *ctx, struct fuse_file *ff, int64_t *p
 	return 0;
 }
 
-/* Sends all that is dirty, in several WRITEs at a time. writeback_mutex held. 0, -EINTR, -ENOMEM. */
-static int start_writing(const struct op_ctx *ctx, struct inode *inode)
+/* Sends all that is dirty, in `most` WRITEs at a time. writeback_mutex held. 0, -EINTR, -ENOMEM. */
+static int start_writing(const struct op_ctx *ctx, struct inode *inode, unsigned most)
 {
 	struct fuse_inode *fi = fuse_i(inode);
 	struct fuse_file *ff = any_writer(fi);
@@ -164,7 +166,7 @@ static int start_writing(const struct op_ctx *ctx, struct inode *inode)
 	if (!ff || !(fuse_cache_tracked(&fi->cache) || fuse_cache_nr_dirty(&fi->cache)))
 		return 0;
 	while (!err && pos < inode_size(inode)) {
-		err = wait_written(inode, MAX_WRITING - 1);
+		err = wait_written(inode, most - 1);
 		if (!err)
 			err = write_next(ctx, ff, &pos);
 	}
@@ -180,7 +182,7 @@ static int write_changed(const struct op_ctx *ctx, struct inode *inode)
 	/* A page must not be written twice at a time: its old bytes might come last. */
 	err = wait_written(inode, 0);
 	if (!err)
-		err = start_writing(ctx, inode);
+		err = start_writing(ctx, inode, MAX_WRITING);
 	if (!err)
 		err = wait_written(inode, 0);
 	fb_mutex_lock(&inode->attr_lock);
@@ -247,6 +249,19 @@ int fuse_writeback(const struct op_ctx *ctx, struct inode *inode)
 	err = write_all(ctx, inode);
 	sleep_mutex_unlock(&fi->writeback_mutex);
 	return err;
+}
+
+/*
+ * F94: a daemon that never answers must not hold up sync(2); one that calls it must not wait for
+ * itself, and so there is no limit on what is under way.
+ */
+static void start_all(const struct op_ctx *ctx, struct inode *inode)
+{
+	if (sleep_mutex_lock_killable(&fuse_i(inode)->writeback_mutex))
+		return;
+	if (start_writing(ctx, inode, UINT_MAX) == 0)
+		(void)write_times(ctx, inode);
+	sleep_mutex_unlock(&fuse_i(inode)->writeback_mutex);
 }
 
 int fuse_hold_writes(struct inode *inode)
@@ -382,6 +397,7 @@ static int msync_mapped(const struct op_ctx *ctx, struct inode *inode)
 static const struct mapped_ops mapped_ops = {
 	.sync = fuse_writeback,
 	.msync = msync_mapped,
+	.start = start_all,
 	.reap = reap,
 	.fault = fault,
 };
@@ -468,7 +484,7 @@ int fuse_writeback_later(const struct op_ctx *ctx, struct inode *inode)
 		return 0;
 	if (sleep_mutex_lock_killable(&fi->writeback_mutex))
 		return -EINTR;
-	err = start_writing(ctx, inode);
+	err = start_writing(ctx, inode, MAX_WRITING);
 	sleep_mutex_unlock(&fi->writeback_mutex);
 	return err == -EINTR ? -EINTR : 0;
 }

@@ -108,7 +108,7 @@ static void done(struct fuse_conn *conn, struct fuse_args *args, ssize_t result)
 	if (result >= 0) {
 		if ((size_t)result < len)
 			fuse_size_seen(inode, first * FUSE_PAGE + result, ahead->version);
-		fuse_stale(inode, STATX_ATIME); /* F25 */
+		fuse_accessed(inode); /* F25 */
 	}
 	fuse_file_put(ahead->ff);
 	iobuf_free(ahead);

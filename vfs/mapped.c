@@ -220,7 +220,8 @@ static size_t find_all(const struct superblock *sb, struct mapped **ret, size_t 
 	return n;
 }
 
-void mapped_reap(const struct op_ctx *ctx, const struct superblock *sb)
+static void for_all(const struct op_ctx *ctx, const struct superblock *sb,
+		    void (*fn)(const struct op_ctx *ctx, struct mapped *mapped))
 {
 	size_t room = find_all(sb, NULL, 0), n;
 	struct mapped **some = room ? malloc(room * sizeof(struct mapped *)) : NULL;
@@ -231,8 +232,23 @@ void mapped_reap(const struct op_ctx *ctx, const struct superblock *sb)
 	for (size_t i = 0; i < n && i < room; i++) {
 		struct inode *inode = some[i]->inode;
 
-		reap_one(ctx, some[i]);
+		fn(ctx, some[i]);
 		inode_put(inode);
 	}
 	free(some);
+}
+
+void mapped_reap(const struct op_ctx *ctx, const struct superblock *sb)
+{
+	for_all(ctx, sb, reap_one);
+}
+
+static void start_one(const struct op_ctx *ctx, struct mapped *mapped)
+{
+	mapped->op->start(ctx, mapped->inode);
+}
+
+void mapped_sync_all(const struct op_ctx *ctx, const struct superblock *sb)
+{
+	for_all(ctx, sb, start_one);
 }

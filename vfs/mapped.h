@@ -21,6 +21,8 @@ struct mapped_ops {
 	int (*sync)(const struct op_ctx *ctx, struct inode *inode);
 	/* msync(2): fdatasync(2) of a file that is mapped. 0 or -errno. May sleep. */
 	int (*msync)(const struct op_ctx *ctx, struct inode *inode);
+	/* Begins to do so, and does not wait for the data to arrive. May sleep. */
+	void (*start)(const struct op_ctx *ctx, struct inode *inode);
 	/*
 	 * If no mapping is left: writes back, and gives up what was held for it, mapped_del()
 	 * included. Called now and then. May sleep.
@@ -64,6 +66,8 @@ bool mapped_can_fault(void);
 int mapped_fault(const struct op_ctx *ctx, uint64_t host_dev, uint64_t host_ino, int64_t offset);
 /* umount(2): mappings that are gone already must not keep it busy. */
 void mapped_reap(const struct op_ctx *ctx, const struct superblock *sb);
+/* syncfs(2): those of sb. */
+void mapped_sync_all(const struct op_ctx *ctx, const struct superblock *sb);
 /* execve(2): the same for a writer that keeps a program from being run. */
 void mapped_reap_inode(const struct op_ctx *ctx, struct inode *inode);
 /* A process has ended: the clock's next look is due at once. */

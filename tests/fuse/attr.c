@@ -161,6 +161,55 @@ Test(fuse_attr, setattr_error_is_the_callers)
 	DAEMON_STOP(d);
 }
 
+static int change(struct daemon *d, const struct path *path, struct iattr attr)
+{
+	attr.valid |= ATTR_CTIME;
+	return notify_change(&d->client.ctx, path, &attr);
+}
+
+/* F46: who may do that is the daemon's to say, but nobody exceeds a limit of his own. */
+Test(fuse_attr, without_default_permissions_setattr_is_sent_for_anybody)
+{
+	struct daemon_config config = {.uid = 1000, .options = "allow_other"};
+	const struct iattr changes[] = {
+		{.valid = ATTR_MODE, .mode = 02644}, /* of a group that is not ours, too */
+		{.valid = ATTR_UID | ATTR_GID, .uid = 1, .gid = 1},
+		{.valid = ATTR_MTIME | ATTR_MTIME_SET},
+	};
+	struct daemon *d = daemon_start(&config);
+	struct path path = look_up(d, S_IFREG | 0644, 100);
+	struct step *s = NULL;
+
+	for (int i = 0; i < 3; i++) {
+		if (changes[i].valid & ATTR_UID)
+			expect_attr(d, FUSE_GETATTR, 5, S_IFREG | 0644, 10, 100); /* set-id bits? */
+		s = expect_attr(d, FUSE_SETATTR, 5, S_IFREG | 0644, 10, 100);
+		cr_assert_eq(change(d, &path, changes[i]), 0, "%d", i);
+		if (i == 0)
+			cr_expect_eq(step_in(s, struct fuse_setattr_in)->mode, S_IFREG | 02644);
+	}
+	d->client.ctx.fsize_limit = 100;
+	expect_attr(d, FUSE_SETATTR, 5, S_IFREG | 0644, 100, 100);
+	cr_assert_eq(vfs_truncate(&d->client.ctx, &path, 100), 0);
+	cr_assert_eq(vfs_truncate(&d->client.ctx, &path, 101), -EFBIG);
+	path_put(&path);
+	DAEMON_STOP(d);
+}
+
+Test(fuse_attr, with_default_permissions_only_the_owners_is_sent) /* F46 */
+{
+	struct daemon_config config = {.uid = 1000, .options = "allow_other,default_permissions"};
+	struct daemon *d = daemon_start(&config);
+	struct path path;
+
+	expect_attr(d, FUSE_GETATTR, 1, S_IFDIR | 0755, 0, 100);
+	path = look_up(d, S_IFREG | 0644, 100);
+	cr_assert_eq(change(d, &path, (struct iattr){.valid = ATTR_MODE, .mode = 0600}), -EPERM);
+	cr_assert_eq(change(d, &path, (struct iattr){.valid = ATTR_MTIME | ATTR_MTIME_SET}), -EPERM);
+	path_put(&path);
+	DAEMON_STOP(d);
+}
+
 /* F40, F41: the mount's user is 0. */
 Test(fuse_attr, strangers_are_kept_out_without_allow_other)
 {
