@@ -192,6 +192,7 @@ void fuse_finish_open(struct file *file, struct fuse_file *ff)
 			fuse_dircache_reset(&fi->listing);
 		return;
 	}
+	ff->readahead.limit = fuse_readahead_limit(fuse_of(inode));
 	if ((file->fmode & FMODE_WRITE) && fuse_is_writeback(inode))
 		fuse_writer_add(ff);
 	if (!truncates(file, inode) && !(ff->open_flags & FOPEN_KEEP_CACHE))

@@ -32,6 +32,8 @@
 #define FUSE_SUPER_MAGIC 0x65735546
 #define FUSE_O_LARGEFILE 0x8000u /* x86-64's kernel value; libc defines O_LARGEFILE as 0 */
 
+struct pseudo_key;
+
 struct fuse_super {
 	struct superblock *sb;	/* constant; not counted */
 	struct fuse_conn *conn; /* counted; constant */
@@ -40,6 +42,7 @@ struct fuse_super {
 	atomic_bool default_permissions; /* POSIX_ACL turns it on */
 	bool allow_other;		 /* constant */
 	uint32_t max_read;	    /* bytes; UINT32_MAX = unlimited */
+	atomic_ulong readahead_pages; /* of files that are opened from now on; read_ahead_kb */
 	atomic_ullong attr_version; /* F23: bumped by every change of any inode's attributes */
 	atomic_ullong evict_count;  /* F24: inodes evicted with a link count */
 	atomic_ullong epoch;	    /* F08 */
@@ -98,6 +101,7 @@ struct fuse_inode {
 /* Of one open file; guarded by inode.attr_lock. */
 struct fuse_readahead {
 	int64_t prev_end; /* bytes: where the last read ended */
+	uint32_t limit;	  /* pages a window may have; constant after the open */
 	int64_t start;	  /* pages: the last window */
 	uint32_t size;
 	uint32_t async_size; /* its last pages; reading the first of them begins the next window */
@@ -466,6 +470,17 @@ int fuseblk_get_tree(const struct op_ctx *ctx, struct fs_context *fc);
 
 /* control.c: registers "fusectl". */
 void fusectl_init(void);
+/* For directories with a name per mount (pseudo_dynamic): its number, as decimal. 0 or -ENOENT. */
+int fuse_find_mounted(const char *name, int *ret_number);
+int fuse_next_mounted(const struct op_ctx *ctx, const struct pseudo_key *dir, int *number);
+
+/* --- bdi.c -------------------------------------------------------------------------------- */
+
+int fuse_bdi_init(void);
+/* Pages that a window of a file may have that is opened now. */
+uint32_t fuse_readahead_limit(struct fuse_super *fs);
+/* The daemon does not want more. */
+void fuse_limit_readahead(struct fuse_super *fs, uint32_t pages);
 
 /* notify.c */
 extern const struct fuse_conn_ops fusefs_conn_ops;

@@ -51,10 +51,10 @@ static uint32_t next_window(uint32_t size, uint32_t max)
 }
 
 /* Pages that a window may have: a large request is not cut down to less than one READ. */
-static uint32_t max_window(const struct fuse_super *fs, uint32_t req)
+static uint32_t max_window(const struct fuse_file *ff, uint32_t req)
 {
-	uint32_t max = fs->conn->max_readahead / FUSE_PAGE;
-	uint32_t limit = (uint32_t)(fuse_read_limit(fs) / FUSE_PAGE);
+	uint32_t max = ff->readahead.limit;
+	uint32_t limit = (uint32_t)(fuse_read_limit(fuse_of(ff->inode)) / FUSE_PAGE);
 
 	if (req <= max)
 		return max;
@@ -73,7 +73,7 @@ int64_t fuse_readahead_miss(struct file *file, int64_t pos, size_t want, int64_t
 	struct fuse_readahead *ra = &ff->readahead;
 	uint32_t limit = (uint32_t)(fuse_read_limit(fs) / FUSE_PAGE);
 	uint32_t req = pages_of(pos, want < INT32_MAX ? want : INT32_MAX);
-	uint32_t max = max_window(fs, req), window = req;
+	uint32_t max = max_window(ff, req), window = req;
 	int64_t first = pos / FUSE_PAGE, end = size / FUSE_PAGE + (size % FUSE_PAGE != 0), gap;
 
 	fb_mutex_lock(&ff->inode->attr_lock);
@@ -156,7 +156,7 @@ static bool take_window(struct fuse_file *ff, int64_t pos, size_t want, bool con
 {
 	struct fuse_readahead *ra = &ff->readahead;
 	uint32_t req = pages_of(pos, want < INT32_MAX ? want : INT32_MAX);
-	uint32_t max = max_window(fuse_of(ff->inode), req);
+	uint32_t max = max_window(ff, req);
 	int64_t first = pos / FUSE_PAGE, marker;
 	bool hit;
 

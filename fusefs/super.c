@@ -325,6 +325,7 @@ static struct fuse_super *fuse_super_new(struct superblock *sb, const struct fus
 	fs->user_id = opts->user_id;
 	fs->group_id = opts->group_id;
 	atomic_init(&fs->default_permissions, opts->default_permissions);
+	atomic_init(&fs->readahead_pages, fs->conn->max_readahead / FUSE_PAGE);
 	fs->allow_other = opts->allow_other;
 	fs->max_read = UINT32_MAX;
 	if (opts->has_max_read)
@@ -528,5 +529,5 @@ int fusefs_init(void)
 	filesystem_register(&fuseblk_type);
 	filesystem_register(&fuse_type);
 	fusectl_init();
-	return 0;
+	return fuse_bdi_init();
 }

@@ -391,3 +391,24 @@ Test(fuse_attr, who_asks_by_an_open_file_names_its_handle)
 	close_file(d, file);
 	DAEMON_STOP(d);
 }
+
+/* M06: blocks are pages where the daemon says nothing, and files as long as an offset can be. */
+Test(fuse_attr, blocks_are_pages_and_files_have_no_limit)
+{
+	struct daemon *d = daemon_start(NULL);
+	struct fuse_entry_out entry = make_entry(5, S_IFREG | 0644, 0, 100);
+	struct kstat st;
+	struct path path;
+	struct step *s;
+
+	entry.attr.blksize = 0;
+	expect_reply(d, FUSE_LOOKUP, 1, &entry, sizeof(entry));
+	cr_assert_eq(path_lookup(&d->client.ctx, NULL, "/f", 0, &path), 0);
+	cr_assert_eq(vfs_getattr(&d->client.ctx, &path, &st, STATX_BASIC_STATS, 0), 0);
+	cr_expect_eq(st.blksize, 4096);
+	s = expect_attr(d, FUSE_SETATTR, 5, S_IFREG | 0644, INT64_MAX, 100);
+	cr_assert_eq(vfs_truncate(&d->client.ctx, &path, INT64_MAX), 0);
+	cr_expect_eq(step_in(s, struct fuse_setattr_in)->size, INT64_MAX);
+	path_put(&path);
+	DAEMON_STOP(d);
+}
