@@ -287,10 +287,18 @@ static void fuse_show_options(struct superblock *sb, struct strbuf *out)
 		strbuf_printf(out, ",max_read=%u", fs->max_read);
 }
 
+/* F140: what is dirty here. There is no SYNCFS for a daemon that the kernel does not trust. */
+static int fuse_sync_fs(const struct op_ctx *ctx, struct superblock *sb)
+{
+	mapped_sync_all(ctx, sb);
+	return 0;
+}
+
 static const struct superblock_ops fuse_super_ops = {
 	.free_inode = fuse_free_inode,
 	.evict_inode = fuse_evict_inode,
 	.statfs = fuse_statfs,
+	.sync_fs = fuse_sync_fs,
 	.encode_fh = fuse_encode_fh,
 	.fh_to_inode = fuse_fh_to_inode,
 	.umount_begin = fuse_umount_begin,
