@@ -581,30 +581,34 @@ static void drop_clean(struct fuse_cache *cache, int64_t page, int64_t end)
 			set_valid(cache, page, page + 1, false);
 }
 
-void fuse_cache_invalidate(struct fuse_cache *cache, int64_t pos, int64_t end)
-{
-	bool forget;
-
-	fb_mutex_lock(&cache->lock);
-	forget = !cache->tracked && cache->nr_dirty == 0;
-	cache->drop_due |= cache->tracked;
-	if (!forget && !cache->tracked)
-		drop_clean(cache, page_of(pos), end);
-	fb_mutex_unlock(&cache->lock);
-	if (forget)
-		fuse_cache_forget(cache, pos, end);
-}
-
-void fuse_cache_forget(struct fuse_cache *cache, int64_t pos, int64_t end)
+/* lock held */
+static void forget_locked(struct fuse_cache *cache, int64_t pos, int64_t end)
 {
 	int64_t last = end > INT64_MAX - PAGE ? INT64_MAX / PAGE : page_after(end);
 
-	fb_mutex_lock(&cache->lock);
 	ruin_fills(cache, page_of(pos), last);
 	if (pos == 0 && last >= cache->valid_words * 64)
 		drop_pages(cache);
 	else
 		set_valid(cache, page_of(pos), last, false);
+}
+
+void fuse_cache_invalidate(struct fuse_cache *cache, int64_t pos, int64_t end)
+{
+	fb_mutex_lock(&cache->lock);
+	if (cache->tracked)
+		cache->drop_due = true;
+	else if (cache->nr_dirty > 0)
+		drop_clean(cache, page_of(pos), end);
+	else
+		forget_locked(cache, pos, end);
+	fb_mutex_unlock(&cache->lock);
+}
+
+void fuse_cache_forget(struct fuse_cache *cache, int64_t pos, int64_t end)
+{
+	fb_mutex_lock(&cache->lock);
+	forget_locked(cache, pos, end);
 	fb_mutex_unlock(&cache->lock);
 }
 
@@ -666,7 +670,7 @@ bool fuse_cache_begin_lazy(struct fuse_cache *cache)
 
 bool fuse_cache_lazy(struct fuse_cache *cache)
 {
-	return __atomic_load_n(&cache->lazy, __ATOMIC_RELAXED);
+	return cache->lazy;
 }
 
 int64_t fuse_cache_frontier(struct fuse_cache *cache)
@@ -759,7 +763,7 @@ out:
 
 bool fuse_cache_tracked(struct fuse_cache *cache)
 {
-	return __atomic_load_n(&cache->tracked, __ATOMIC_RELAXED);
+	return cache->tracked;
 }
 
 int fuse_cache_host_id(struct fuse_cache *cache, uint64_t *ret_dev, uint64_t *ret_ino)
@@ -823,12 +827,17 @@ static int give_out(struct fuse_cache *cache, bool write, uint64_t key, int *ret
 	return err;
 }
 
-int fuse_cache_hostfd(struct fuse_cache *cache, int64_t file_size, bool write, uint64_t key,
-		      int *ret_hostfd)
+int fuse_cache_hostfd(struct fuse_cache *cache, int64_t pos, int64_t end, int64_t file_size,
+		      bool write, uint64_t key, int *ret_hostfd)
 {
 	int err = 0;
 
 	fb_mutex_lock(&cache->lock);
+	if (!cache->lazy && pos < end &&
+	    valid_locked(cache, pos, (size_t)(end - pos)) < (size_t)(end - pos)) {
+		fb_mutex_unlock(&cache->lock);
+		return -EAGAIN;
+	}
 	cache->mapped = true;
 	if (!cache->lazy && pagecache_size(&cache->data) < file_size)
 		err = pagecache_truncate(&cache->data, file_size);
@@ -1043,7 +1052,7 @@ int64_t fuse_cache_missing(struct fuse_cache *cache, int64_t pos, size_t len, in
 
 int64_t fuse_cache_nr_dirty(struct fuse_cache *cache)
 {
-	return __atomic_load_n(&cache->nr_dirty, __ATOMIC_RELAXED);
+	return cache->nr_dirty;
 }
 
 int64_t fuse_cache_all_dirty(void)

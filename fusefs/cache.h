@@ -17,6 +17,7 @@
 #ifndef FB_FUSEFS_CACHE_H
 #define FB_FUSEFS_CACHE_H
 
+#include <stdatomic.h>
 #include <stdbool.h>
 #include <stdint.h>
 #include <sys/types.h>
@@ -42,12 +43,12 @@ struct fuse_cache {
 	int64_t valid_words;
 	int64_t nr_valid; /* pages; part of the budget */
 	uint64_t *dirty;  /* writeback cache: valid pages newer than the daemon's; as long as valid */
-	int64_t nr_dirty; /* pages; while there are any, none is reclaimed */
+	_Atomic int64_t nr_dirty; /* pages; while there are any, none is reclaimed */
 	int64_t charged;  /* what the budget counts; with `sparse` only what takes memory */
 	bool sparse;	  /* has pages that are holes of the daemon's file, and of ours */
 	bool mapped;	  /* handed to a mapping: not reclaimed */
-	bool tracked;	  /* perhaps mapped for writing */
-	bool lazy;	  /* mapped, and complete only up to the end of `data` */
+	atomic_bool tracked; /* perhaps mapped for writing */
+	atomic_bool lazy;    /* mapped, and complete only up to the end of `data` */
 	bool drop_due;	  /* was to be invalidated while tracked */
 	int probe;	  /* while watched: a host descriptor that tells who else has it open */
 	struct page_sums sums; /* while tracked: what the daemon has; valid pages only */
@@ -103,11 +104,12 @@ void fuse_cache_truncate(struct fuse_cache *cache, int64_t size);
 /* Invalidates everything unless a mapping shows it. True when something was valid. */
 void fuse_cache_drop(struct fuse_cache *cache);
 /*
- * A host descriptor for mmap; from now on never reclaimed. Of a watched cache fuse_cache_in_use()
- * sees it by its key.
+ * A host descriptor for mmap; from now on never reclaimed. 0, -errno, or -EAGAIN: unless `lazy`, the
+ * bytes [pos, end) have to be filled first, or again. Of a watched cache fuse_cache_in_use() sees it
+ * by its key.
  */
-int fuse_cache_hostfd(struct fuse_cache *cache, int64_t file_size, bool write, uint64_t key,
-		      int *ret_hostfd);
+int fuse_cache_hostfd(struct fuse_cache *cache, int64_t pos, int64_t end, int64_t file_size,
+		      bool write, uint64_t key, int *ret_hostfd);
 
 /* As fuse_cache_end_fill(), for pages that the daemon says to be a hole: no memory is used. */
 void fuse_cache_end_hole(struct fuse_cache *cache, struct fuse_fill *fill);

@@ -408,6 +408,7 @@ void fuse_writer_add(struct fuse_file *ff);
 void fuse_writer_del(const struct op_ctx *ctx, struct fuse_file *ff);
 /* There is dirty data now: the clock looks after it. Too much of it is sent at once. */
 int fuse_writeback_later(const struct op_ctx *ctx, struct inode *inode);
+void fuse_mapped_init(struct fuse_inode *fi);
 /* The file is about to be mapped, perhaps for writing. writeback_mutex held. 0 or -errno. */
 int fuse_mapping_begin(struct inode *inode, struct file *file, bool write);
 /* By which the cache tells the mappings of this open file from others. */

@@ -129,7 +129,8 @@ static void take_attributes(struct inode *inode, const struct fuse_attr *attr, i
 	fi->stale_mask = 0;
 	fi->attr_expiry_ns = expiry_ns;
 	fi->btime_valid = false;
-	inode->ino = attr->ino;
+	if (inode->ino != attr->ino)
+		inode->ino = attr->ino;
 	set_mode(inode, attr->mode & 07777);
 	inode->nlink = attr->nlink;
 	inode->uid = attr->uid;
@@ -254,9 +255,7 @@ static struct inode *inode_new(struct superblock *sb, uint64_t nodeid, uint64_t 
 	waitq_init(&fi->written);
 	waitq_init(&fi->uncached_done);
 	sleep_mutex_init(&fi->writeback_mutex);
-	list_init(&fi->writers);
-	list_init(&fi->mapped_files);
-	list_init(&fi->mapped.node);
+	fuse_mapped_init(fi);
 	inode->rdev = makedev(fuse_dev_major(attr->rdev), fuse_dev_minor(attr->rdev));
 	inode->size = (int64_t)attr->size;
 	fb_mutex_lock(&inode->attr_lock);

@@ -698,7 +698,7 @@ static int64_t data_end(const struct op_ctx *ctx, struct file *file, int64_t pos
 	return hole <= pos || hole > end ? end : hole;
 }
 
-/* One run of missing pages. Where it ends, or -errno. */
+/* One run of missing pages. Where it ends, or pos if nothing was filled, or -errno. */
 static int64_t fill_run(const struct op_ctx *ctx, struct file *file, int64_t pos, int64_t end)
 {
 	struct fuse_cache *cache = &fuse_i(file->inode)->cache;
@@ -716,7 +716,8 @@ static int64_t fill_run(const struct op_ctx *ctx, struct file *file, int64_t pos
 	if (n < 0)
 		return n;
 	iobuf_free(buf);
-	return fill.end * FUSE_PAGE;
+	/* Invalidated meanwhile: once more. */
+	return fuse_cache_valid(cache, pos, 1) ? fill.end * FUSE_PAGE : pos;
 }
 
 /*
@@ -729,17 +730,18 @@ static int fill(const struct op_ctx *ctx, struct file *file, int64_t pos, int64_
 	struct fuse_cache *cache = &fuse_i(file->inode)->cache;
 	bool sparse = end - pos >= SPARSE_BYTES;
 	int64_t data = 0; /* up to where there is data, as far as we know */
+	int tries = 0;
 
 	while (pos < end && pos < inode_size(file->inode)) {
 		size_t valid = fuse_cache_valid(cache, pos, (size_t)(end - pos));
+		int64_t next;
 
 		if (valid > 0) {
 			pos += (int64_t)valid;
 			continue;
 		}
 		if (sparse && pos >= data) {
-			int64_t next = skip_hole(ctx, file, pos, end);
-
+			next = skip_hole(ctx, file, pos, end);
 			if (next == -EINTR)
 				return -EINTR;
 			sparse = next >= 0; /* else it has to be read, all of it */
@@ -751,9 +753,12 @@ static int fill(const struct op_ctx *ctx, struct file *file, int64_t pos, int64_
 		}
 		if (pos >= goal)
 			return 0;
-		pos = fill_run(ctx, file, pos, sparse && data < goal ? data : goal);
-		if (pos < 0)
-			return (int)pos;
+		next = fill_run(ctx, file, pos, sparse && data < goal ? data : goal);
+		if (next < 0)
+			return (int)next;
+		if (next == pos && ++tries == MAX_TRIES)
+			return -EIO;
+		pos = next;
 	}
 	return 0;
 }
@@ -817,20 +822,31 @@ static int fill_request(const struct op_ctx *ctx, struct file *file, const struc
 	return fuse_fill_range(ctx, file, req->offset, end < frontier ? end : frontier);
 }
 
+/* The pages must still be there when the mapping gets them: an invalidation may have come between. */
+static int lend_pages(const struct op_ctx *ctx, struct file *file, const struct mmap_request *req,
+		      bool write, int *ret_hostfd)
+{
+	struct inode *inode = file->inode;
+	int err = -EAGAIN;
+
+	for (int tries = 0; err == -EAGAIN && tries < MAX_TRIES; tries++) {
+		err = fill_request(ctx, file, req);
+		if (!err)
+			err = fuse_cache_hostfd(&fuse_i(inode)->cache, req->offset,
+						end_of(file, req), inode_size(inode), write,
+						fuse_mapping_key(file->private), ret_hostfd);
+	}
+	return err == -EAGAIN ? -EIO : err;
+}
+
 static int map_read_only(const struct op_ctx *ctx, struct file *file,
 			 const struct mmap_request *req, int *ret_hostfd)
 {
-	struct inode *inode = file->inode;
-	struct fuse_cache *cache = &fuse_i(inode)->cache;
-	uint64_t key = fuse_mapping_key(file->private);
-	int err = fill_request(ctx, file, req);
+	int err = lend_pages(ctx, file, req, false, ret_hostfd);
 
-	if (err)
-		return err;
-	err = fuse_cache_hostfd(cache, inode_size(inode), false, key, ret_hostfd);
 	/* no read-only view to be had; a private one changes nothing */
 	if (err == -EACCES && (req->flags & MAP_TYPE) == MAP_PRIVATE)
-		err = fuse_cache_hostfd(cache, inode_size(inode), true, key, ret_hostfd);
+		err = lend_pages(ctx, file, req, true, ret_hostfd);
 	return err;
 }
 
@@ -867,10 +883,7 @@ static int map_writable(const struct op_ctx *ctx, struct file *file,
 		return -EINTR;
 	err = fuse_mapping_begin(inode, file, true);
 	if (!err)
-		err = fill_request(ctx, file, req);
-	if (!err)
-		err = fuse_cache_hostfd(&fi->cache, inode_size(inode), true,
-					fuse_mapping_key(file->private), ret_hostfd);
+		err = lend_pages(ctx, file, req, true, ret_hostfd);
 	sleep_mutex_unlock(&fi->writeback_mutex);
 	return err;
 }

@@ -449,15 +449,21 @@ static const struct mapped_ops mapped_ops = {
 	.fault = fault,
 };
 
+void fuse_mapped_init(struct fuse_inode *fi)
+{
+	list_init(&fi->writers);
+	list_init(&fi->mapped_files);
+	list_init(&fi->mapped.node);
+	fi->mapped.inode = &fi->inode;
+	fi->mapped.op = &mapped_ops;
+}
+
 /* With writeback_mutex. */
 static void start_clock(struct inode *inode)
 {
 	struct fuse_inode *fi = fuse_i(inode);
 
-	fi->mapped.inode = inode;
-	fi->mapped.op = &mapped_ops;
 	fi->mapped.host_dev = fi->mapped.host_ino = 0;
-	fi->mapped.looks = 0;
 	atomic_store(&fi->registered, true);
 	mapped_add(&fi->mapped);
 }

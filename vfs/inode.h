@@ -29,7 +29,7 @@ struct inode {
 	struct superblock *sb;	    /* constant; not counted: inodes die before their sb */
 	const struct inode_ops *op; /* constant after init */
 	const struct file_ops *fop; /* given to files opened on it; constant after init */
-	uint64_t ino;		    /* shown by stat */
+	_Atomic uint64_t ino;	    /* shown by stat; a FUSE daemon may change its mind */
 	uint64_t hash_key;	    /* identity in the sb's table: ino, or the daemon's nodeid */
 
 	struct sleep_rwlock lock; /* i_rwsem: directory content, file size changes, writes */

@@ -78,6 +78,7 @@ void mapped_del(struct mapped *mapped)
 	if (mapped->event > 0)
 		(void)HOST(inotify_rm_watch(list.events, mapped->event));
 	mapped->event = 0;
+	mapped->looks = 0;
 	fb_mutex_unlock(&list.lock);
 }
 

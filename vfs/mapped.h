@@ -36,8 +36,8 @@ struct mapped_ops {
 
 struct mapped {
 	struct list_node node; /* guarded by the list's lock, as the last */
-	struct inode *inode;   /* not counted: the file system holds it while registered */
-	const struct mapped_ops *op;
+	struct inode *inode;   /* not counted: the file system holds it while registered; constant */
+	const struct mapped_ops *op; /* constant */
 	uint64_t host_dev, host_ino; /* of the host file that guests map */
 	/* A fiber looks after it, and shall write back; when the clock had that done last. */
 	bool busy, sync_due;

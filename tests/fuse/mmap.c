@@ -192,6 +192,41 @@ Test(fuse_mmap, a_failed_write_is_reported_once)
 	finish(d, file, at, 4096);
 }
 
+static long map_both_pages(struct daemon *d, void *file)
+{
+	return (long)map(d, file, 0, 2 * 4096);
+}
+
+/* F103: what mmap(2) reads is invalidated before it has come; nobody would read it later. */
+Test(fuse_mmap, a_page_lost_while_it_is_read_is_read_again)
+{
+	struct {
+		struct fuse_notify_store_out out;
+		char data[4096];
+	} store = {.out = {.nodeid = 5, .offset = 4096, .size = 4096}};
+	struct daemon *d = daemon_start(NULL);
+	struct file *file = open_file(d, 2 * 4096, 0);
+	char *old = calloc(2, 4096), *fresh = calloc(1, 4096), *at;
+	struct step *first, *second;
+	struct client_thread t;
+
+	memset(fresh, 'f', 4096);
+	memset(store.data, 's', 4096);
+	first = expect_silence(d, FUSE_READ, 5);
+	client_spawn(&t, d, map_both_pages, file);
+	cr_assert(daemon_wait(d, first));
+	cr_assert_gt(daemon_notify(d, FUSE_NOTIFY_STORE, &store, sizeof(store)), 0);
+	second = expect_read(d, fresh, 4096);
+	cr_assert_gt(daemon_answer(d, first->in.unique, 0, old, 2 * 4096), 0);
+	at = (char *)client_join(&t);
+	cr_assert_eq(at[0], 'f');
+	cr_assert_eq(at[4096], 's');
+	cr_assert_eq(step_in(second, struct fuse_read_in)->size, 4096);
+	free(old);
+	free(fresh);
+	finish(d, file, at, 2 * 4096);
+}
+
 /* read(2), write(2) and the mapping see the same; a write(2) does not hide the mapping's change. */
 Test(fuse_mmap, mapping_and_descriptor_agree)
 {

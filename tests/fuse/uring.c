@@ -11,7 +11,7 @@
 #include "devfuse/request.h"
 #include "devfuse/ring.h"
 #include "devfuse/timeout.h"
-#include "tests/fuse/ring_player.h"
+#include "tests/support/ring_player.h"
 #include "vfs/strbuf.h"
 
 TestSuite(fuse_uring, .timeout = 30);

@@ -18,6 +18,7 @@
 #include "vfs/cred.h"
 #include "vfs/fdtable.h"
 #include "vfs/fs_struct.h"
+#include "vfs/ioctl.h"
 #include "vfs/mount.h"
 #include "vfs/namei.h"
 #include "vfs/readdir.h"
@@ -56,12 +57,15 @@ static void client_init(struct client *c, uid_t uid, pid_t tid)
 
 /* --- the daemon thread -------------------------------------------------------------------- */
 
+/* Of a thread of the daemon with config.cloned: where it reads, and where its answers go. */
+static __thread struct file *own_dev;
+
 ssize_t daemon_write(struct daemon *d, const void *buf, size_t len)
 {
 	struct io_iter iter;
 
 	iter_init_mem(&iter, (void *)(uintptr_t)buf, len);
-	return vfs_write(&d->self.ctx, d->dev, &iter);
+	return vfs_write(&d->self.ctx, own_dev ? own_dev : d->dev, &iter);
 }
 
 static ssize_t answer(struct daemon *d, uint64_t unique, int error, const void *data, size_t len,
@@ -210,6 +214,39 @@ static void serve(struct daemon *d, const uint8_t *msg)
 	pthread_mutex_unlock(&d->lock);
 }
 
+static struct file *open_dev(struct daemon *d);
+
+static int own_copy_in(const struct op_ctx *ctx, void *dst, uint64_t src_gva, size_t len)
+{
+	(void)ctx;
+	memcpy(dst, (const void *)(uintptr_t)src_gva, len);
+	return 0;
+}
+
+static const struct ioctl_mem_ops own_mem = {.copy_in = own_copy_in};
+
+static struct file *clone_dev(struct daemon *d)
+{
+	struct op_ctx ctx = d->self.ctx;
+	struct file *file = open_dev(d);
+	uint32_t fd;
+	long err;
+
+	ctx.files = fdtable_new();
+	fd = (uint32_t)fdtable_install(ctx.files, file_get(d->dev), 0, 1024, false);
+	err = vfs_ioctl(&ctx, file, FUSE_DEV_IOC_CLONE, (uintptr_t)&fd);
+	if (err)
+		die("FUSE_DEV_IOC_CLONE", err);
+	fdtable_put(&ctx, ctx.files);
+	return file;
+}
+
+void daemon_reclone(struct daemon *d)
+{
+	file_put(own_dev);
+	own_dev = clone_dev(d);
+}
+
 static void *daemon_main(void *arg)
 {
 	struct daemon *d = arg;
@@ -217,10 +254,12 @@ static void *daemon_main(void *arg)
 	struct io_iter iter;
 	ssize_t n;
 
+	if (d->config.cloned)
+		own_dev = clone_dev(d);
 	atomic_store(&d->waiters[atomic_fetch_add(&d->nr_started, 1)], waiter_self());
 	for (;;) {
 		iter_init_mem(&iter, buf, BUF_SIZE);
-		n = vfs_read(&d->self.ctx, d->dev, &iter);
+		n = vfs_read(&d->self.ctx, own_dev ? own_dev : d->dev, &iter);
 		if (n < 0)
 			break;
 		if ((size_t)n < sizeof(struct fuse_in_header) ||
@@ -233,6 +272,8 @@ static void *daemon_main(void *arg)
 		serve(d, buf);
 	}
 	free(buf);
+	file_put(own_dev);
+	own_dev = NULL;
 	pthread_mutex_lock(&d->lock);
 	d->ended = true;
 	d->end_error = n;
@@ -324,6 +365,8 @@ struct daemon *daemon_start(const struct daemon_config *config)
 	fuse_dev_put(dev);
 	if (d->config.threads == 0)
 		d->config.threads = 1;
+	if (d->config.cloned)
+		ioctl_set_mem_ops(&own_mem);
 	start_threads(d);
 	return d;
 }

@@ -50,6 +50,7 @@ struct daemon_config {
 	/* Instead of a script: called for each message but INIT, on any of `threads` threads. */
 	void (*serve)(struct daemon *d, const uint8_t *msg);
 	unsigned threads; /* 0 = 1 */
+	bool cloned;	  /* each thread has a descriptor of its own, from FUSE_DEV_IOC_CLONE */
 };
 
 /* One expected request and the answer to it. */
@@ -148,6 +149,11 @@ bool daemon_drain(struct daemon *d);
 ssize_t daemon_answer(struct daemon *d, uint64_t unique, int error, const void *data, size_t len);
 ssize_t daemon_write(struct daemon *d, const void *buf, size_t len);
 ssize_t daemon_notify(struct daemon *d, int code, const void *body, size_t len);
+/*
+ * With config.cloned, from config.serve: closes the descriptor of this thread, with all requests that
+ * were read from it and not answered, and clones another one.
+ */
+void daemon_reclone(struct daemon *d);
 /* How often the daemon was told to forget it. */
 uint64_t daemon_forgotten(struct daemon *d, uint64_t nodeid);
 /* Waits for at least so many. */

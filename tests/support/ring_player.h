@@ -7,10 +7,13 @@
  *	client_spawn(&t, r->d, stat_root, NULL);
  *	struct ring_slot *s = ring_next(r);         waits for a completion
  *	ring_answer(s, 0, &attr, sizeof(attr));     COMMIT_AND_FETCH
+ *
+ * What cannot happen ends the program.
  */
 #ifndef FB_TESTS_RING_PLAYER_H
 #define FB_TESTS_RING_PLAYER_H
 
+#include <stdatomic.h>
 #include <sys/uio.h>
 
 #include "tests/support/daemon.h"
@@ -39,14 +42,15 @@ struct ring {
 	unsigned nr_queues;
 	pthread_mutex_t lock;
 	pthread_cond_t changed;
+	bool woken; /* guarded by lock */
 	/* Called whenever the device copies from or to the daemon's memory; once each time it is set. */
-	void (*on_copy)(struct ring *r);
+	void (*_Atomic on_copy)(struct ring *r);
 	struct ring_slot slots[RING_SLOTS];
 };
 
 /* Sets enable_uring; INIT has been answered when it returns. NULL: the defaults of daemon.h. */
 struct ring *ring_start(const struct daemon_config *config);
-/* Stops the daemon; every command that was kept must have been completed, else the test fails. */
+/* Stops the daemon; every command that was kept must have been completed. */
 void ring_stop(struct ring *r);
 void ring_free(struct ring *r); /* only that, after a daemon_stop() of the test's own */
 
@@ -57,8 +61,10 @@ int ring_register(struct ring *r, unsigned slot, unsigned qid);
 void ring_register_all(struct ring *r); /* slot N in queue N */
 /* COMMIT_AND_FETCH of the request in the slot, with this answer. */
 int ring_answer(struct ring_slot *s, int error, const void *data, size_t len);
-/* Waits until some command is completed, takes that; NULL when none is for some seconds. */
+/* Waits until some command is completed, takes that; NULL when none is for some seconds, or after
+ * ring_wake(). */
 struct ring_slot *ring_next(struct ring *r);
+void ring_wake(struct ring *r); /* from now on nobody waits */
 /* The same for one command: its result, or -ETIME. */
 int ring_result(struct ring_slot *s);
 bool ring_idle(struct ring_slot *s); /* no completion is there to be taken */

@@ -1,9 +1,9 @@
 /* Plays the ring; see ring_player.h. */
-#include "tests/fuse/ring_player.h"
+#include "tests/support/ring_player.h"
 
-#include <criterion/criterion.h>
 #include <fcntl.h>
 #include <sched.h>
+#include <stdio.h>
 #include <stdlib.h>
 #include <time.h>
 
@@ -13,6 +13,14 @@
 #include "vfs/ioctl.h"
 
 #define PATIENCE_S 5
+
+static void must(bool holds, const char *what)
+{
+	if (holds)
+		return;
+	fprintf(stderr, "ring: %s\n", what);
+	abort();
+}
 
 static int own_copy_in(const struct op_ctx *ctx, void *dst, uint64_t src_gva, size_t len)
 {
@@ -36,10 +44,9 @@ static const struct ioctl_mem_ops own_mem = {own_copy_in, own_copy_out};
 static size_t own_move(void *mem, const struct iovec *segs, size_t nr, void *buf, size_t len, bool in)
 {
 	struct ring *r = mem;
-	void (*on_copy)(struct ring *) = r->on_copy;
+	void (*on_copy)(struct ring *) = atomic_exchange(&r->on_copy, NULL);
 	size_t moved = 0;
 
-	r->on_copy = NULL;
 	if (on_copy)
 		on_copy(r);
 	for (size_t i = 0; i < nr && moved < len; i++) {
@@ -99,7 +106,7 @@ struct ring *ring_start(const struct daemon_config *config)
 	pthread_mutex_init(&r->lock, NULL);
 	pthread_cond_init(&r->changed, NULL);
 	r->nr_queues = sysfs_cpu_count();
-	cr_assert_leq(r->nr_queues, RING_SLOTS);
+	must(r->nr_queues <= RING_SLOTS, "too many processors");
 	for (unsigned i = 0; i < RING_SLOTS; i++) {
 		r->slots[i].ring = r;
 		r->slots[i].payload = calloc(1, RING_PAYLOAD);
@@ -119,7 +126,7 @@ static void command_done(struct uring_cmd *cmd, int32_t res)
 	struct ring_slot *s = container_of(cmd, struct ring_slot, cmd);
 
 	pthread_mutex_lock(&s->ring->lock);
-	cr_assert(!s->done, "completed twice");
+	must(!s->done, "a command was completed twice");
 	s->done = true;
 	s->res = res;
 	s->cmd.done = NULL;
@@ -134,7 +141,7 @@ int ring_command(struct ring_slot *s, uint32_t op, unsigned qid, uint64_t commit
 	struct daemon *d = s->ring->d;
 	int ret;
 
-	cr_assert(!s->cmd.done, "the slot's command is still out");
+	must(!s->cmd.done, "the slot's command is still out");
 	memset(&s->cmd, 0, sizeof(s->cmd));
 	s->cmd.file = d->dev;
 	s->cmd.ctx = &s->ring->ctx;
@@ -167,7 +174,7 @@ int ring_register(struct ring *r, unsigned slot, unsigned qid)
 void ring_register_all(struct ring *r)
 {
 	for (unsigned i = 0; i < r->nr_queues; i++)
-		cr_assert_eq(ring_register(r, i, i), -EIOCBQUEUED);
+		must(ring_register(r, i, i) == -EIOCBQUEUED, "REGISTER was refused");
 }
 
 const struct fuse_in_header *ring_in(const struct ring_slot *s)
@@ -204,7 +211,7 @@ static struct ring_slot *wait_done(struct ring *r, struct ring_slot *only)
 	clock_gettime(CLOCK_REALTIME, &until);
 	until.tv_sec += PATIENCE_S;
 	pthread_mutex_lock(&r->lock);
-	while (!(s = find_done(r, only)))
+	while (!(s = find_done(r, only)) && !r->woken)
 		if (pthread_cond_timedwait(&r->changed, &r->lock, &until))
 			break;
 	if (s)
@@ -221,6 +228,14 @@ struct ring_slot *ring_next(struct ring *r)
 int ring_result(struct ring_slot *s)
 {
 	return wait_done(s->ring, s) ? s->res : -ETIME;
+}
+
+void ring_wake(struct ring *r)
+{
+	pthread_mutex_lock(&r->lock);
+	r->woken = true;
+	pthread_cond_broadcast(&r->changed);
+	pthread_mutex_unlock(&r->lock);
 }
 
 bool ring_idle(struct ring_slot *s)
@@ -241,7 +256,7 @@ void ring_cancel(struct ring_slot *s)
 void ring_free(struct ring *r)
 {
 	for (unsigned i = 0; i < RING_SLOTS; i++) {
-		cr_assert(!r->slots[i].cmd.done, "command %u was never completed", i);
+		must(!r->slots[i].cmd.done, "a command was never completed");
 		free(r->slots[i].payload);
 	}
 	daemon_free(r->d);
@@ -252,6 +267,6 @@ void ring_stop(struct ring *r)
 {
 	const char *why = daemon_stop(r->d);
 
-	cr_assert(!why, "%s", why);
+	must(!why, why);
 	ring_free(r);
 }

@@ -1,0 +1,49 @@
+/*
+ * Names, open files and the directory of a FUSE mount: many clients, several threads of the daemon,
+ * signals and deaths at random moments, cached names dropped, and messages of the daemon's own. Its
+ * books must balance (tests/support/books.h).
+ *
+ *	fuse_names [times]
+ */
+#include <stdio.h>
+
+#include "tests/support/books.h"
+#include "tests/support/load.h"
+
+static void disturb(struct load *load, unsigned *seed)
+{
+	books_notify(load->d, seed);
+}
+
+static void run(const char *what, uint64_t flags, uint32_t dir_flags, unsigned long rounds)
+{
+	struct books_config books = { "fuse_names", .dir_flags = dir_flags, .slow_every = 64 };
+	struct daemon_config config = { .flags = FUSE_BIG_WRITES | FUSE_ATOMIC_O_TRUNC | flags,
+					.serve = books_serve,
+					.threads = 3 };
+	struct load load = { .clients = 6,
+			     .rounds = rounds,
+			     .round = books_round,
+			     .disturb = disturb,
+			     .kills = 10 };
+
+	books_begin(&books);
+	load.d = daemon_start(&config);
+	load_run(&load);
+	books_settle();
+	if (daemon_stop(load.d))
+		books_broken("daemon", 0);
+	daemon_free(load.d);
+	printf("fuse_names: %s: ok, %lu requests\n", what, books_requests());
+}
+
+int main(int argc, char **argv)
+{
+	unsigned long rounds = load_rounds(argc, argv, 400);
+
+	run("one request per directory", 0, 0, rounds);
+	run("listings cached", FUSE_PARALLEL_DIROPS, FOPEN_CACHE_DIR | FOPEN_KEEP_CACHE, rounds);
+	run("readdirplus", FUSE_PARALLEL_DIROPS | FUSE_DO_READDIRPLUS | FUSE_READDIRPLUS_AUTO,
+	    FOPEN_CACHE_DIR, rounds);
+	return 0;
+}
