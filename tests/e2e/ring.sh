@@ -112,6 +112,7 @@ cat >"$tmp/deaths" <<'END'
 echo Y >/sys/module/fuse/parameters/enable_uring
 mkdir /w/m
 start() {
+	rm -f /w/out
 	/opt/t/daemon -r /w/m >/w/out & pid=$!
 	until grep -qs . /w/out; do sleep 0.05; done
 }
@@ -121,6 +122,7 @@ wait $pid 2>/dev/null
 stat /w/m/x 2>&1 | grep -o 'not connected'
 umount /w/m
 start
+stat /w/m >/dev/null # waits for the ring: who waits when the abort comes has not sent anything
 kill -STOP $pid
 stat /w/m/x 2>/dev/null & client=$!
 until [ "$(cat /sys/fs/fuse/connections/*/waiting)" = 1 ]; do sleep 0.05; done
