@@ -387,10 +387,30 @@ static int request_setattr(const struct op_ctx *ctx, struct inode *inode, const 
 	return 0;
 }
 
+#define FLUSHED_FIRST (ATTR_MODE | ATTR_UID | ATTR_GID | ATTR_ATIME_SET | ATTR_MTIME_SET)
+
+/* F27: a change of the size changes the times that are ours, also where the caller names none. */
+static void date_truncation(struct inode *inode, struct iattr *attr)
+{
+	if (!fuse_is_writeback(inode) || attr->size == inode_size(inode))
+		return;
+	if (!(attr->valid & ATTR_MTIME))
+		attr->mtime = attr->ctime;
+	attr->valid |= ATTR_MTIME | ATTR_CTIME;
+}
+
+/* F26: what is cached of a file of another size is not believed; what is dirty goes first. */
+static void drop_after_truncation(const struct op_ctx *ctx, struct inode *inode)
+{
+	(void)fuse_write_pages(ctx, inode, 0, INT64_MAX); /* its error is remembered */
+	fuse_cache_drop(&fuse_i(inode)->cache);
+}
+
 static int do_setattr(const struct op_ctx *ctx, struct inode *inode, struct iattr *attr)
 {
 	struct fuse_super *fs = fuse_of(inode);
 	bool truncate = (attr->valid & ATTR_SIZE) != 0;
+	int64_t size;
 	int err;
 
 	if (!fs->default_permissions)
@@ -401,16 +421,20 @@ static int do_setattr(const struct op_ctx *ctx, struct inode *inode, struct iatt
 	/* F57: the OPEN has carried O_TRUNC already. */
 	if ((attr->valid & ATTR_OPEN) && fuse_conn_has(fs->conn, FUSE_ATOMIC_O_TRUNC))
 		return 0;
-	if (fuse_is_writeback(inode)) { /* F93 */
-		err = fuse_writeback(ctx, inode);
-		if (err == -EINTR)
-			return -EINTR;
-	}
-	if (truncate && fuse_hold_writes(inode))
+	/* What the daemon knows of it already shall not come after this, and undo it. */
+	if (fuse_is_writeback(inode) && (attr->valid & FLUSHED_FIRST) &&
+	    fuse_writeback(ctx, inode) == -EINTR)
 		return -EINTR;
+	if (!truncate)
+		return request_setattr(ctx, inode, attr);
+	date_truncation(inode, attr);
+	if (fuse_hold_writes(inode)) /* F93 */
+		return -EINTR;
+	size = inode_size(inode);
 	err = request_setattr(ctx, inode, attr);
-	if (truncate)
-		fuse_resume_writes(inode);
+	fuse_resume_writes(inode);
+	if (!err && size != attr->size)
+		drop_after_truncation(ctx, inode);
 	return err;
 }
 

@@ -345,7 +345,9 @@ static int fuse_link(const struct op_ctx *ctx, struct dentry *old, struct inode 
 	fuse_args_in(&args, &in, sizeof(in));
 	fuse_args_name(&args, dentry->name);
 	err = create_entry(ctx, &args, dir, dentry, inode->mode & S_IFMT);
-	if (err == -EINTR) /* on success the answer had fresh attributes */
+	if (err == 0 && fuse_is_writeback(inode)) /* otherwise the answer had fresh attributes */
+		fuse_ctime_changed(ctx, inode);
+	if (err == -EINTR)
 		fuse_stale(inode, FUSE_STALE_ALL);
 	return err;
 }
@@ -465,7 +467,7 @@ static int fuse_tmpfile(const struct op_ctx *ctx, struct inode *dir, struct dent
 /* --- removing and moving ------------------------------------------------------------------ */
 
 /* F162 */
-static void entry_unlinked(struct dentry *dentry, bool is_dir)
+static void entry_unlinked(const struct op_ctx *ctx, struct dentry *dentry, bool is_dir)
 {
 	struct inode *inode = dentry->inode;
 
@@ -476,7 +478,7 @@ static void entry_unlinked(struct dentry *dentry, bool is_dir)
 	else if (inode->nlink > 0)
 		inode->nlink--;
 	fb_mutex_unlock(&inode->attr_lock);
-	fuse_stale(inode, STATX_CTIME);
+	fuse_ctime_changed(ctx, inode);
 	fuse_entry_expire(dentry);
 }
 
@@ -494,7 +496,7 @@ static int remove_entry(const struct op_ctx *ctx, uint32_t opcode, struct inode 
 	err = (int)fuse_send(ctx, dir, &args);
 	if (err == 0) {
 		fuse_dir_changed(dir);
-		entry_unlinked(dentry, opcode == FUSE_RMDIR);
+		entry_unlinked(ctx, dentry, opcode == FUSE_RMDIR);
 	} else if (err == -EINTR || err == -ENOENT) {
 		entry_invalidate(dentry);
 	}
@@ -543,14 +545,14 @@ static int fuse_rename(const struct op_ctx *ctx, struct inode *old_dir, struct d
 		return -EINVAL; /* F163 */
 	err = send_rename(ctx, old_dir, old_dentry, new_dir, new_dentry, flags);
 	if (err == 0) {
-		fuse_stale(old_dentry->inode, STATX_CTIME);
+		fuse_ctime_changed(ctx, old_dentry->inode);
 		if ((flags & RENAME_EXCHANGE) && d_is_positive(new_dentry))
-			fuse_stale(new_dentry->inode, STATX_CTIME);
+			fuse_ctime_changed(ctx, new_dentry->inode);
 		fuse_dir_changed(old_dir);
 		if (new_dir != old_dir)
 			fuse_dir_changed(new_dir);
 		if (!(flags & RENAME_EXCHANGE) && d_is_positive(new_dentry))
-			entry_unlinked(new_dentry, inode_is_dir(new_dentry->inode));
+			entry_unlinked(ctx, new_dentry, inode_is_dir(new_dentry->inode));
 	} else if (err == -EINTR || err == -ENOENT) {
 		entry_invalidate(old_dentry);
 		if (d_is_positive(new_dentry))

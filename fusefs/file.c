@@ -128,9 +128,8 @@ uint32_t fuse_wire_flags(const struct file *file)
 
 uint32_t fuse_open_flags(const struct fuse_super *fs, const struct file *file)
 {
-	uint32_t flags = fuse_wire_flags(file);
+	uint32_t flags = fuse_wire_flags(file) & ~(uint32_t)OPEN_ONLY;
 
-	flags &= ~(uint32_t)OPEN_ONLY;
 	if (!fuse_conn_has(fs->conn, FUSE_ATOMIC_O_TRUNC))
 		flags &= ~(uint32_t)O_TRUNC;
 	return flags;
@@ -203,9 +202,9 @@ void fuse_finish_open(struct file *file, struct fuse_file *ff)
 static int open_truncated(const struct op_ctx *ctx, struct file *file, struct fuse_file *ff)
 {
 	struct inode *inode = ff->inode;
-	int err = fuse_is_writeback(inode) ? fuse_writeback(ctx, inode) : 0;
+	int err;
 
-	if (err == -EINTR || fuse_hold_writes(inode))
+	if (fuse_hold_writes(inode))
 		return -EINTR;
 	err = fuse_send_open(ctx, fuse_open_flags(fuse_of(inode), file), ff);
 	if (!err) {
@@ -321,6 +320,14 @@ int fuse_file_fsync(const struct op_ctx *ctx, struct file *file, int64_t start, 
 	fuse_args_pin_file(&args, ff, &in.fh);
 	fuse_args_in(&args, &in, sizeof(in));
 	return (int)fuse_send(ctx, ff->inode, &args);
+}
+
+/* sync_file_range(2) */
+static int fuse_write_range(const struct op_ctx *ctx, struct file *file, int64_t start, int64_t end)
+{
+	int err = fuse_write_pages(ctx, file->inode, start, end);
+
+	return err == -EINTR ? err : fuse_writeback_error(file->private);
 }
 
 /* --- LSEEK -------------------------------------------------------------------------------- */
@@ -446,7 +453,7 @@ int fuse_fallocate(const struct op_ctx *ctx, struct file *file, int mode, int64_
 		   int64_t len)
 {
 	struct fuse_file *ff = file->private;
-	int err;
+	int err = 0;
 
 	if (mode & ~(FALLOC_FL_KEEP_SIZE | FALLOC_FL_PUNCH_HOLE | FALLOC_FL_ZERO_RANGE))
 		return -EOPNOTSUPP; /* F141 */
@@ -455,11 +462,13 @@ int fuse_fallocate(const struct op_ctx *ctx, struct file *file, int mode, int64_
 	if (len > INT64_MAX - offset)
 		return -EFBIG;
 	inode_lock(ff->inode);
-	err = fuse_writeback(ctx, ff->inode); /* F141 */
+	if (mode & (FALLOC_FL_PUNCH_HOLE | FALLOC_FL_ZERO_RANGE)) /* F141 */
+		err = fuse_write_pages(ctx, ff->inode, offset, offset + len);
 	if (!err)
 		err = fuse_remove_privs(ctx, file); /* cf. file_modified() */
 	if (!err)
 		err = do_fallocate(ctx, file, mode, offset, len);
+	fuse_write_times(ctx, ff->inode);
 	inode_unlock(ff->inode);
 	return err;
 }
@@ -520,6 +529,11 @@ static ssize_t do_copy(const struct op_ctx *ctx, struct file *in_file, int64_t p
 	return (ssize_t)copied;
 }
 
+static int64_t range_end(int64_t pos, size_t len)
+{
+	return len > (uint64_t)(INT64_MAX - pos) ? INT64_MAX : pos + (int64_t)len;
+}
+
 ssize_t fuse_copy_file_range(const struct op_ctx *ctx, struct file *in, int64_t pos_in,
 			     struct file *out, int64_t pos_out, size_t len, unsigned flags)
 {
@@ -531,11 +545,13 @@ ssize_t fuse_copy_file_range(const struct op_ctx *ctx, struct file *in, int64_t 
 		return -EXDEV; /* F143 */
 	if (fuse_is_bad(in_ff->inode) || fuse_is_bad(out_ff->inode))
 		return -EIO;
-	ret = fuse_writeback(ctx, in_ff->inode); /* F143 */
+	ret = fuse_write_pages(ctx, in_ff->inode, pos_in, range_end(pos_in, len)); /* F143 */
 	if (ret)
 		return ret;
 	inode_lock(out_ff->inode);
-	ret = fuse_writeback(ctx, out_ff->inode);
+	ret = fuse_remove_privs(ctx, out);
+	if (!ret)
+		ret = fuse_write_pages(ctx, out_ff->inode, pos_out, range_end(pos_out, len));
 	if (!ret)
 		ret = fuse_hold_writes(out_ff->inode);
 	if (!ret) {
@@ -547,6 +563,7 @@ ssize_t fuse_copy_file_range(const struct op_ctx *ctx, struct file *in, int64_t 
 		fuse_resume_writes(out_ff->inode);
 	}
 	inode_unlock(out_ff->inode);
+	fuse_write_times(ctx, out_ff->inode);
 	return ret;
 }
 
@@ -571,6 +588,8 @@ const struct file_ops fuse_file_file_ops = {
 	.release = fuse_file_release,
 	.fsync = fuse_file_fsync,
 	.fallocate = fuse_fallocate,
+	.fadvise = fuse_fadvise,
+	.write_range = fuse_write_range,
 	.copy_file_range = fuse_copy_file_range,
 	.lock = fuse_lock,
 	.flock = fuse_flock,

@@ -105,6 +105,7 @@ struct fuse_readahead {
 	int64_t start;	  /* pages: the last window */
 	uint32_t size;
 	uint32_t async_size; /* its last pages; reading the first of them begins the next window */
+	int advice;	     /* POSIX_FADV_NORMAL, _RANDOM or _SEQUENTIAL */
 };
 
 struct fuse_file {
@@ -129,6 +130,7 @@ struct fuse_file {
 	struct list_node poll_node;	/* fs->polled; self-linked before the first poll */
 	struct file *mapped_file;	/* counted while in mapped_files: itself; else NULL */
 	struct list_node mapped_node;	/* guarded by the inode's writeback_mutex, as the above */
+	bool unmapped;			/* at the last look; the same */
 	struct list_node writer_node;	/* the same; self-linked if not in `writers` */
 	unsigned errors_seen;		/* of the inode's nr_errors; guarded by attr_lock */
 	struct fuse_release_in release; /* prepared, so that closing needs no memory */
@@ -242,13 +244,15 @@ void fuse_make_bad(struct inode *inode);
 void fuse_count_lookup(struct inode *inode);
 /* FORGET of one lookup that we do not keep. */
 void fuse_forget_one(struct superblock *sb, uint64_t nodeid, unsigned incarnation);
-void fuse_stale(struct inode *inode, uint32_t statx_mask); /* ask again before showing these */
+/* Ask again before showing these. Times that are ours (F27) become those of this moment. */
+void fuse_stale(struct inode *inode, uint32_t statx_mask);
+void fuse_stale_undated(struct inode *inode, uint32_t statx_mask); /* the daemon's are right */
 /* The daemon has read from it: its atime is stale, unless no mount may change it (F25). */
 void fuse_accessed(struct inode *inode);
 /* An operation of ours changed it: replies that were under way are out of date. */
 void fuse_bump_version(struct inode *inode);
 /* Bytes up to `end` were put into the file here: its size, and what is stale now. */
-void fuse_size_written(struct inode *inode, int64_t end);
+void fuse_size_written(struct inode *inode, int64_t end, bool dates);
 /* While > 0, replies about the size are not believed: an operation of ours is changing it. */
 void fuse_size_changing(struct inode *inode, int delta);
 void fuse_evict_inode(struct inode *inode);
@@ -374,10 +378,14 @@ ssize_t fuse_direct_write(const struct op_ctx *ctx, struct file *file, struct io
 
 /* The page of `pos` is missing, and `want` bytes are wanted, below `size`: up to where to ask. */
 int64_t fuse_readahead_miss(struct file *file, int64_t pos, size_t want, int64_t size);
+/* READs of the pages in [first, end) that are missing; with ASYNC_READ nobody waits for them. */
+void fuse_readahead_pages(const struct op_ctx *ctx, struct file *file, int64_t first, int64_t end);
 /* These bytes are about to be read: asks for what will be wanted next, if it is time. */
 void fuse_readahead_hit(const struct op_ctx *ctx, struct file *file, int64_t pos, size_t want);
 /* A read ended here. */
 void fuse_readahead_passed(struct fuse_file *ff, int64_t end);
+int fuse_fadvise(const struct op_ctx *ctx, struct file *file, int64_t offset, int64_t len,
+		 int advice);
 
 /* --- mapped.c ----------------------------------------------------------------------------- */
 
@@ -386,6 +394,15 @@ void fuse_readahead_passed(struct fuse_file *ff, int64_t end);
  * too. 0 or -errno. The inode's lock may be held.
  */
 int fuse_writeback(const struct op_ctx *ctx, struct inode *inode);
+/* Of [pos, end), and without the times. */
+int fuse_write_pages(const struct op_ctx *ctx, struct inode *inode, int64_t pos, int64_t end);
+/* The times alone, if they are ours and not told yet. */
+void fuse_write_times(const struct op_ctx *ctx, struct inode *inode);
+/*
+ * The daemon has done what changes the ctime: it is asked for again, or told ours
+ * (cf. fuse_update_ctime()).
+ */
+void fuse_ctime_changed(const struct op_ctx *ctx, struct inode *inode);
 /*
  * Around a request that changes the daemon's bytes or size: no WRITE of a cached page is under way
  * or begins, for it would undo that if it came last (cf. fuse_set_nowrite()). 0 or -EINTR (killed).
@@ -404,6 +421,11 @@ int fuse_writeback_later(const struct op_ctx *ctx, struct inode *inode);
 void fuse_mapped_init(struct fuse_inode *fi);
 /* The file is about to be mapped, perhaps for writing. writeback_mutex held. 0 or -errno. */
 int fuse_mapping_begin(struct inode *inode, struct file *file, bool write);
+/* By which the cache tells the mappings of this open file from others. */
+static inline uint64_t fuse_mapping_key(const struct fuse_file *ff)
+{
+	return ff->kh;
+}
 
 /* --- passthrough.c ------------------------------------------------------------------------ */
 

@@ -87,6 +87,11 @@ void fuse_stale(struct inode *inode, uint32_t statx_mask)
 		if (statx_mask & STATX_MTIME)
 			atomic_store(&fuse_i(inode)->times_dirty, true);
 	}
+	fuse_stale_undated(inode, statx_mask);
+}
+
+void fuse_stale_undated(struct inode *inode, uint32_t statx_mask)
+{
 	fb_mutex_lock(&inode->attr_lock);
 	fuse_i(inode)->stale_mask |= statx_mask;
 	fb_mutex_unlock(&inode->attr_lock);

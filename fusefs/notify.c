@@ -308,7 +308,7 @@ static int notify_store(struct message *msg)
 	if (err)
 		return err;
 	if (inode_size(inode) < (int64_t)(out.offset + out.size))
-		fuse_size_written(inode, (int64_t)(out.offset + out.size));
+		fuse_size_written(inode, (int64_t)(out.offset + out.size), false);
 	err = store_bytes(msg, inode, (int64_t)out.offset, out.size);
 	inode_put(inode);
 	return err;

@@ -15,6 +15,7 @@
 #include "vfs/dentry.h"
 #include "vfs/file.h"
 #include "vfs/inode.h"
+#include "vfs/mapped.h"
 #include "vfs/perm.h"
 #include "vfs/superblock.h"
 
@@ -330,7 +331,7 @@ int vfs_truncate(const struct op_ctx *ctx, const struct path *path, int64_t size
 	if (!err)
 		err = inode_permission(ctx, inode, MAY_WRITE);
 	if (!err)
-		err = inode_get_write_access(inode);
+		err = mapped_get_write_access(ctx, inode);
 	if (err)
 		return err;
 	err = do_truncate(ctx, path, size, 0, NULL);

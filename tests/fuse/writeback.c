@@ -256,8 +256,8 @@ Test(fuse_writeback, short_read_does_not_shrink_the_file)
 	finish(d, file);
 }
 
-/* F93: data first; then SETATTR with our times; what was behind the new end is gone. */
-Test(fuse_writeback, truncate_sends_data_first)
+/* F93: SETATTR with our times first; then what is left of the data; nothing stays cached. */
+Test(fuse_writeback, truncate_sends_data_last)
 {
 	struct daemon *d = start(0);
 	struct file *file = open_file(d, 0, O_RDWR);
@@ -269,18 +269,19 @@ Test(fuse_writeback, truncate_sends_data_first)
 
 	write_at(d, file, "hello", 5, 0);
 	attr.mtime.tv_sec = attr.ctime.tv_sec = 1234;
-	w = expect_write(d, 5);
-	expect_setattr(d);
 	s = expect_setattr(d);
+	w = expect_write(d, 2);
 	inode_lock(file->inode);
 	cr_assert_eq(file->inode->op->setattr(CTX, file->path.dentry, &attr), 0);
 	inode_unlock(file->inode);
-	check_write(w, 0, 5);
+	check_write(w, 0, 2);
 	cr_assert_eq(step_in(s, struct fuse_setattr_in)->valid,
 		     FATTR_SIZE | FATTR_MTIME | FATTR_CTIME | FATTR_FH | FATTR_LOCKOWNER);
 	cr_assert_eq(step_in(s, struct fuse_setattr_in)->mtime, 1234);
 	cr_assert_eq(inode_size(file->inode), 2);
+	expect_reply(d, FUSE_READ, 5, "he", 2);
 	cr_assert_eq(client_pread(d, file, buf, 5, 0), 2);
+	expect_setattr(d);
 	finish(d, file);
 }
 
