@@ -15,15 +15,8 @@ TestSuite(fuse_attrcache, .timeout = 120);
 
 static struct file *open_file(struct daemon *d, uint32_t open_flags)
 {
-	struct file *file = NULL;
-
-	daemon_ignore(d, FUSE_FLUSH);
-	daemon_ignore(d, FUSE_RELEASE);
 	daemon_ignore(d, FUSE_GETXATTR); /* of security.capability, before each change */
-	expect_entry(d, FUSE_LOOKUP, 1, 5, OLD, 10, 100);
-	expect_open(d, FUSE_OPEN, 5, 3, open_flags);
-	cr_assert_eq(client_open(d, "/f", O_RDWR, &file), 0);
-	return file;
+	return client_open_f(d, O_RDWR, 10, open_flags);
 }
 
 static struct kstat stat_file(struct daemon *d, const struct file *file, unsigned flags)
@@ -207,12 +200,6 @@ Test(fuse_attrcache, the_answer_of_a_creation_is_always_taken) /* F23 */
 
 /* --- evictions ---------------------------------------------------------------------------- */
 
-static long stat_new(struct daemon *d, void *arg)
-{
-	(void)arg;
-	return client_stat(d, "/new", &(struct kstat){ 0 });
-}
-
 /* F24: what was evicted might have been the same inode, and have changed since the LOOKUP began. */
 Test(fuse_attrcache, attributes_that_an_eviction_has_overtaken_are_asked_again)
 {
@@ -228,7 +215,7 @@ Test(fuse_attrcache, attributes_that_an_eviction_has_overtaken_are_asked_again)
 		expect_reply(d, FUSE_LOOKUP, 1, &gone, sizeof(gone));
 		cr_assert_eq(client_stat(d, "/gone", &st), 0);
 		s = expect_silence(d, FUSE_LOOKUP, 1);
-		client_spawn(&t, d, stat_new, NULL);
+		client_spawn(&t, d, client_stat_path, "/new");
 		cr_assert(daemon_wait(d, s));
 		dcache_shrink(0);
 		cr_assert(daemon_wait_forgotten(d, 5, 1));

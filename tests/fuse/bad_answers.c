@@ -26,26 +26,6 @@ TestSuite(fuse_bad_answers, .timeout = 30);
 #define F (S_IFREG | 0644)
 #define DIR (S_IFDIR | 0755)
 
-static struct file *open_file(struct daemon *d, uint64_t size, uint32_t open_flags)
-{
-	struct file *file = NULL;
-
-	daemon_ignore(d, FUSE_FLUSH);
-	daemon_ignore(d, FUSE_RELEASE);
-	expect_entry(d, FUSE_LOOKUP, 1, 5, F, size, 100);
-	expect_open(d, FUSE_OPEN, 5, 3, open_flags);
-	cr_assert_eq(client_open(d, "/f", O_RDWR, &file), 0);
-	return file;
-}
-
-static long stat_x(struct daemon *d, void *arg)
-{
-	struct kstat st;
-
-	(void)arg;
-	return client_stat(d, "/x", &st);
-}
-
 /* A message with any header. */
 static ssize_t write_raw(struct daemon *d, uint32_t len, int32_t error, uint64_t unique,
 			 size_t bytes)
@@ -65,7 +45,7 @@ Test(fuse_bad_answers, a_wrong_header_hurts_the_writer_only) /* Z01, D31, D33, D
 	struct client_thread t;
 	uint64_t unique;
 
-	client_spawn(&t, d, stat_x, NULL);
+	client_spawn(&t, d, client_stat_path, "/x");
 	cr_assert(daemon_wait(d, s));
 	unique = s->in.unique;
 	cr_assert_eq(write_raw(d, 16, -ENOENT, unique, 15), -EINVAL);
@@ -113,7 +93,7 @@ Test(fuse_bad_answers, bits_that_were_not_offered_are_honoured) /* I06 */
 	struct daemon *d = daemon_start(&config);
 
 	expect_error(d, FUSE_LOOKUP, 1, ENOENT);
-	cr_assert_eq(stat_x(d, NULL), -ENOENT); /* none of them refuses the answer */
+	cr_assert_eq(client_stat_path(d, "/x"), -ENOENT); /* none of them refuses the answer */
 	cr_assert(d->conn->flags & FUSE_DONT_MASK);
 	DAEMON_STOP(d);
 }
@@ -156,7 +136,7 @@ static int ask(struct daemon *d, int what, const struct fuse_entry_out *out)
 	case CREATES:
 		return client_open(d, "/x", O_CREAT | O_RDWR, &file);
 	default:
-		return stat_x(d, NULL);
+		return client_stat_path(d, "/x");
 	}
 }
 
@@ -218,7 +198,7 @@ Test(fuse_bad_answers, a_revalidation_with_bad_attributes_leads_to_a_fresh_looku
 
 	expect_entry(d, FUSE_LOOKUP, 1, 5, F, 1, 0);
 	expect_attr(d, FUSE_GETATTR, 5, F, 1, 100);
-	cr_assert_eq(stat_x(d, NULL), 0);
+	cr_assert_eq(client_stat_path(d, "/x"), 0);
 	expect_entry(d, FUSE_LOOKUP, 1, 5, 0644, 1, 100);
 	expect_entry(d, FUSE_LOOKUP, 1, 5, F, 3, 100); /* as if the name were new */
 	cr_assert_eq(client_stat(d, "/x", &st), 0);
@@ -235,10 +215,10 @@ Test(fuse_bad_answers, lookup_of_the_root_as_a_child) /* Z06, Z07 */
 	struct kstat st;
 
 	expect_reply(d, FUSE_LOOKUP, 1, &out, sizeof(out));
-	cr_assert_eq(stat_x(d, NULL), -EIO);
+	cr_assert_eq(client_stat_path(d, "/x"), -EIO);
 	out.generation = 77;
 	expect_reply(d, FUSE_LOOKUP, 1, &out, sizeof(out));
-	cr_assert_eq(stat_x(d, NULL), -EIO);
+	cr_assert_eq(client_stat_path(d, "/x"), -EIO);
 	cr_assert_eq(client_stat(d, "/", &st), 0); /* the root is none the worse */
 	cr_assert(S_ISDIR(st.mode));
 	DAEMON_STOP(d);
@@ -248,7 +228,7 @@ Test(fuse_bad_answers, lookup_of_the_root_as_a_child) /* Z06, Z07 */
 static void changed_node(uint64_t generation, uint32_t mode)
 {
 	struct daemon *d = daemon_start(NULL);
-	struct file *file = open_file(d, 10, 0);
+	struct file *file = client_open_f(d, O_RDWR, 10, 0);
 	struct fuse_entry_out out = make_entry(5, mode, 10, 100);
 	struct kstat st;
 	char buf[4];
@@ -441,7 +421,7 @@ Test(fuse_bad_answers, open_with_passthrough_that_was_not_negotiated) /* Z16, O0
 Test(fuse_bad_answers, read_of_more_than_asked) /* Z17 */
 {
 	struct daemon *d = daemon_start(NULL);
-	struct file *file = open_file(d, 100, FOPEN_DIRECT_IO);
+	struct file *file = client_open_f(d, O_RDWR, 100, FOPEN_DIRECT_IO);
 	struct step *s = expect_reply(d, FUSE_READ, 5, "01234", 5);
 	char buf[16] = "untouched";
 
@@ -458,7 +438,7 @@ Test(fuse_bad_answers, read_of_more_than_asked) /* Z17 */
 static ssize_t write_answered(uint32_t open_flags, uint32_t size)
 {
 	struct daemon *d = daemon_start(NULL);
-	struct file *file = open_file(d, 100, open_flags);
+	struct file *file = client_open_f(d, O_RDWR, 100, open_flags);
 	struct fuse_write_out out = { .size = size };
 	ssize_t ret;
 
@@ -483,7 +463,7 @@ Test(fuse_bad_answers, write_of_more_than_asked_or_nothing) /* Z18, F87 */
 static ssize_t seek_answered(uint64_t offset)
 {
 	struct daemon *d = daemon_start(NULL);
-	struct file *file = open_file(d, 100, 0);
+	struct file *file = client_open_f(d, O_RDWR, 100, 0);
 	struct fuse_lseek_out out = { offset };
 	ssize_t ret;
 
@@ -504,7 +484,7 @@ Test(fuse_bad_answers, a_position_that_cannot_be) /* Z25, F142 */
 Test(fuse_bad_answers, more_copied_than_asked) /* Z26, F143 */
 {
 	struct daemon *d = daemon_start(NULL);
-	struct file *file = open_file(d, 100, 0);
+	struct file *file = client_open_f(d, O_RDWR, 100, 0);
 	struct fuse_copy_file_range_out out = { 11 };
 	int64_t from = 0, to = 50;
 
@@ -520,7 +500,7 @@ Test(fuse_bad_answers, poll_bits_are_shown_as_they_are) /* Z27 */
 {
 	struct daemon *d = daemon_start(NULL);
 	struct fuse_poll_out out = { .revents = UINT32_MAX };
-	struct poll_item item = { .file = open_file(d, 0, 0), .events = POLLIN };
+	struct poll_item item = { .file = client_open_f(d, O_RDWR, 0, 0), .events = POLLIN };
 
 	expect_reply(d, FUSE_POLL, 5, &out, sizeof(out));
 	cr_assert_eq(vfs_poll_items(CTX, &item, 1, WAIT_FOREVER), 1);
@@ -533,7 +513,7 @@ static int lock_answered(uint32_t type, uint64_t start, uint64_t end)
 {
 	struct daemon_config config = { .flags = FUSE_POSIX_LOCKS | FUSE_PARALLEL_DIROPS };
 	struct daemon *d = daemon_start(&config);
-	struct file *file = open_file(d, 100, 0);
+	struct file *file = client_open_f(d, O_RDWR, 100, 0);
 	struct fuse_lk_out out = { { start, end, type, 77 } };
 	struct flock_request req = { .type = F_WRLCK, .start = 0, .end = INT64_MAX };
 	int ret;
@@ -581,7 +561,7 @@ Test(fuse_bad_answers, odd_answers_to_an_interrupt) /* Z30, D37, D38, D40 */
 	struct client_thread t;
 	uint64_t unique;
 
-	client_spawn(&t, d, stat_x, NULL);
+	client_spawn(&t, d, client_stat_path, "/x");
 	cr_assert(daemon_wait(d, s));
 	i = expect_silence(d, FUSE_INTERRUPT, 0);
 	client_interrupt(&t, WAITER_SIGNAL);
@@ -602,7 +582,7 @@ Test(fuse_bad_answers, an_answer_to_an_interrupt_that_never_was) /* Z31, D39 */
 	struct step *s = expect_silence(d, FUSE_LOOKUP, 1);
 	struct client_thread t;
 
-	client_spawn(&t, d, stat_x, NULL);
+	client_spawn(&t, d, client_stat_path, "/x");
 	cr_assert(daemon_wait(d, s));
 	cr_assert_eq(write_raw(d, 16, -EAGAIN, s->in.unique | 1, 16), -EINVAL);
 	cr_assert_eq(write_raw(d, 16, -EPERM, s->in.unique | 1, 16), 16);
@@ -618,12 +598,12 @@ Test(fuse_bad_answers, no_answer_ever) /* Z33, D82: its client can be killed, an
 	struct client_thread killed, waits;
 
 	daemon_ignore(d, FUSE_INTERRUPT);
-	client_spawn(&killed, d, stat_x, NULL);
+	client_spawn(&killed, d, client_stat_path, "/x");
 	cr_assert(daemon_wait(d, s));
 	client_interrupt(&killed, WAITER_KILLED);
 	cr_assert_eq(client_join(&killed), -EINTR);
 	s = expect_silence(d, FUSE_LOOKUP, 1);
-	client_spawn(&waits, d, stat_x, NULL);
+	client_spawn(&waits, d, client_stat_path, "/x");
 	cr_assert(daemon_wait(d, s));
 	fuse_conn_abort(d->conn, true);
 	cr_assert_eq(client_join(&waits), -ECONNABORTED);
@@ -637,7 +617,7 @@ Test(fuse_bad_answers, reading_with_a_small_buffer) /* Z35, D12 */
 	struct io_iter iter;
 
 	expect_error(d, FUSE_LOOKUP, 1, ENOENT);
-	cr_assert_eq(stat_x(d, NULL), -ENOENT); /* max_write is 128 KiB now */
+	cr_assert_eq(client_stat_path(d, "/x"), -ENOENT); /* max_write is 128 KiB now */
 	for (int i = 0; i < 3; i++) {
 		iter_init_mem(&iter, buf, sizeof(buf));
 		cr_assert_eq(vfs_read(&d->self.ctx, d->dev, &iter), -EINVAL);
@@ -645,7 +625,7 @@ Test(fuse_bad_answers, reading_with_a_small_buffer) /* Z35, D12 */
 		cr_assert_eq(vfs_read(&d->self.ctx, d->dev, &iter), -EINVAL);
 	}
 	expect_error(d, FUSE_LOOKUP, 1, ENOENT); /* and nothing was taken off the queue */
-	cr_assert_eq(stat_x(d, NULL), -ENOENT);
+	cr_assert_eq(client_stat_path(d, "/x"), -ENOENT);
 	DAEMON_STOP(d);
 }
 
@@ -800,7 +780,7 @@ Test(fuse_bad_answers, xattrs_that_are_too_long_or_no_list) /* Z22, F121, F122 *
 static long ioctl_answered(const struct fuse_ioctl_out *out, size_t extra)
 {
 	struct daemon *d = daemon_start(NULL);
-	struct file *file = open_file(d, 100, 0);
+	struct file *file = client_open_f(d, O_RDWR, 100, 0);
 	uint8_t answer[sizeof(*out) + 64] = { 0 };
 	uint64_t data = 0;
 	long ret;
