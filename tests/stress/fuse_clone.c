@@ -56,7 +56,7 @@ int main(int argc, char **argv)
 	books_begin(&books);
 	load.d = daemon_start(&config);
 	load_run(&load);
-	books_settle();
+	books_settle(load.d);
 	if (daemon_stop(load.d))
 		books_broken("daemon", 0);
 	daemon_free(load.d);

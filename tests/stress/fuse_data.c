@@ -175,7 +175,7 @@ static void disturb(struct load *load, unsigned *seed)
 		(void)daemon_notify(load->d, FUSE_NOTIFY_INVAL_INODE, &inval, sizeof(inval));
 		break;
 	default:
-		mapped_reap(&load->d->client.ctx, load->d->conn->owner);
+		books_reap(load->d);
 	}
 }
 
@@ -210,8 +210,7 @@ static void run(const char *what, uint64_t flags, uint32_t open_flags, unsigned 
 	for (unsigned i = 0; i < CLIENTS; i++)
 		load.client[i].private = calloc(1, sizeof(struct expected));
 	load_run(&load);
-	mapped_reap(&load.d->client.ctx, load.d->conn->owner);
-	books_settle();
+	books_settle(load.d);
 	for (unsigned i = 0; i < CLIENTS; i++) {
 		check_daemon(&load.client[i]);
 		free(load.client[i].private);
@@ -224,7 +223,7 @@ static void run(const char *what, uint64_t flags, uint32_t open_flags, unsigned 
 
 int main(int argc, char **argv)
 {
-	unsigned long rounds = load_rounds(argc, argv, 150);
+	unsigned long rounds = load_rounds(argc, argv, 100);
 
 	run("direct", FUSE_ASYNC_DIO, FOPEN_DIRECT_IO, rounds);
 	run("direct, parallel, mapped", FUSE_ASYNC_DIO | FUSE_DIRECT_IO_ALLOW_MMAP,
