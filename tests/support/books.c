@@ -547,9 +547,12 @@ static void notify_store(struct daemon *d, uint64_t nodeid, unsigned page)
 
 static void notify_retrieve(struct daemon *d, uint64_t nodeid, unsigned page)
 {
-	struct fuse_notify_retrieve_out out = {
-		.notify_unique = 77, .nodeid = nodeid, .offset = page * 4096, .size = 9000
-	};
+	static atomic_ullong last;
+	/* Like no other number: a ring knows its entries by them. */
+	struct fuse_notify_retrieve_out out = { .notify_unique = (1ULL << 40) + 2 * ++last,
+						.nodeid = nodeid,
+						.offset = page * 4096,
+						.size = 9000 };
 
 	(void)daemon_notify(d, FUSE_NOTIFY_RETRIEVE, &out, sizeof(out));
 }
