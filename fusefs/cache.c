@@ -314,6 +314,19 @@ size_t fuse_cache_valid(struct fuse_cache *cache, int64_t pos, size_t len)
 	return n;
 }
 
+int64_t fuse_cache_history(struct fuse_cache *cache, int64_t page, int64_t max)
+{
+	int64_t count = 0;
+
+	fb_mutex_lock(&cache->lock);
+	while (count < max && count < page &&
+	       (page_valid(cache, page - count - 1) ||
+		overlapping_fill(cache, page - count - 1, page - count)))
+		count++;
+	fb_mutex_unlock(&cache->lock);
+	return count;
+}
+
 ssize_t fuse_cache_read(struct fuse_cache *cache, struct io_iter *to, int64_t pos, size_t len)
 {
 	size_t room = to->count, n;
@@ -638,30 +651,6 @@ void fuse_cache_drop(struct fuse_cache *cache)
 	fuse_cache_invalidate(cache, 0, INT64_MAX);
 }
 
-int fuse_cache_hostfd(struct fuse_cache *cache, int64_t pos, int64_t end, int64_t file_size,
-		      bool write, int *ret_hostfd)
-{
-	int err = 0;
-
-	fb_mutex_lock(&cache->lock);
-	if (!cache->lazy && pos < end &&
-	    valid_locked(cache, pos, (size_t)(end - pos)) < (size_t)(end - pos)) {
-		fb_mutex_unlock(&cache->lock);
-		return -EAGAIN;
-	}
-	cache->mapped = true;
-	if (!cache->lazy && pagecache_size(&cache->data) < file_size)
-		err = pagecache_truncate(&cache->data, file_size);
-	/* Under the lock: fuse_cache_in_use() must not hold a lease while it is opened. */
-	if (!err && write && cache->tracked)
-		err = pagecache_hostfd_counted(&cache->data, ret_hostfd);
-	else if (!err)
-		err = pagecache_hostfd(&cache->data, write, ret_hostfd);
-	budget_charge(cache);
-	fb_mutex_unlock(&cache->lock);
-	return err;
-}
-
 bool fuse_cache_begin_lazy(struct fuse_cache *cache)
 {
 	int64_t frontier = 0;
@@ -777,37 +766,114 @@ bool fuse_cache_tracked(struct fuse_cache *cache)
 	return cache->tracked;
 }
 
-void fuse_cache_host_id(struct fuse_cache *cache, uint64_t *ret_dev, uint64_t *ret_ino)
+int fuse_cache_host_id(struct fuse_cache *cache, uint64_t *ret_dev, uint64_t *ret_ino)
 {
 	struct stat st = {0};
 
 	(void)HOST(fstat(cache->probe, &st));
 	*ret_dev = st.st_dev;
 	*ret_ino = st.st_ino;
+	return cache->probe;
 }
 
-bool fuse_cache_in_use(struct fuse_cache *cache)
+/*
+ * An open file that is given out gets a lock, whose place is its key. The host takes the lock away
+ * when the last descriptor and the last mapping of that open file are gone.
+ */
+static struct flock lock_of(short type, uint64_t key)
 {
+	return (struct flock){ .l_type = type,
+			       .l_whence = SEEK_SET,
+			       .l_start = (off_t)(key & INT64_MAX),
+			       .l_len = 1 };
+}
+
+static int mark(int hostfd, uint64_t key)
+{
+	struct flock lock = lock_of(F_RDLCK, key);
+
+	return HOST(fcntl(hostfd, F_OFD_SETLK, &lock)) < 0 ? -EACCES : 0;
+}
+
+bool fuse_cache_in_use(struct fuse_cache *cache, uint64_t key)
+{
+	struct flock lock = lock_of(F_WRLCK, key);
 	bool in_use;
 
 	fb_mutex_lock(&cache->lock);
-	in_use = cache->probe >= 0 && !lease_granted(cache->probe, cache->lazy ? F_WRLCK : F_RDLCK);
+	in_use = cache->probe >= 0 && HOST(fcntl(cache->probe, F_OFD_GETLK, &lock)) == 0 &&
+		 lock.l_type != F_UNLCK;
 	fb_mutex_unlock(&cache->lock);
 	return in_use;
+}
+
+/* One that is watched, unless it is a writable one of a cache that is not tracked. */
+static int give_out(struct fuse_cache *cache, bool write, uint64_t key, int *ret_hostfd)
+{
+	int hostfd, err;
+
+	if (write && !cache->tracked)
+		return pagecache_hostfd(&cache->data, true, ret_hostfd);
+	err = write ? pagecache_hostfd_counted(&cache->data, &hostfd)
+		    : pagecache_hostfd(&cache->data, false, &hostfd);
+	if (err)
+		return err;
+	if (cache->probe >= 0)
+		err = mark(hostfd, key);
+	if (err)
+		(void)close(hostfd);
+	else
+		*ret_hostfd = hostfd;
+	return err;
+}
+
+int fuse_cache_hostfd(struct fuse_cache *cache, int64_t pos, int64_t end, int64_t file_size,
+		      bool write, uint64_t key, int *ret_hostfd)
+{
+	int err = 0;
+
+	fb_mutex_lock(&cache->lock);
+	if (!cache->lazy && pos < end &&
+	    valid_locked(cache, pos, (size_t)(end - pos)) < (size_t)(end - pos)) {
+		fb_mutex_unlock(&cache->lock);
+		return -EAGAIN;
+	}
+	cache->mapped = true;
+	if (!cache->lazy && pagecache_size(&cache->data) < file_size)
+		err = pagecache_truncate(&cache->data, file_size);
+	/* Under the lock: nobody must hold a lease while it is opened. */
+	if (!err)
+		err = give_out(cache, write, key, ret_hostfd);
+	budget_charge(cache);
+	fb_mutex_unlock(&cache->lock);
+	return err;
+}
+
+static void untrack_locked(struct fuse_cache *cache)
+{
+	cache->tracked = false;
+	page_sums_free(&cache->sums);
+	if (cache->drop_due)
+		drop_clean(cache, 0, INT64_MAX);
+	cache->drop_due = false;
+}
+
+void fuse_cache_untrack(struct fuse_cache *cache)
+{
+	fb_mutex_lock(&cache->lock);
+	untrack_locked(cache);
+	fb_mutex_unlock(&cache->lock);
 }
 
 void fuse_cache_unwatch(struct fuse_cache *cache)
 {
 	fb_mutex_lock(&cache->lock);
-	cache->tracked = cache->lazy = false;
-	page_sums_free(&cache->sums);
+	cache->lazy = false;
 	if (cache->probe >= 0)
 		(void)close(cache->probe);
 	cache->probe = -1;
+	untrack_locked(cache);
 	budget_charge(cache);
-	if (cache->drop_due)
-		drop_clean(cache, 0, INT64_MAX);
-	cache->drop_due = false;
 	fb_mutex_unlock(&cache->lock);
 }
 
@@ -894,11 +960,14 @@ static size_t take_tracked(struct fuse_cache *cache, int64_t *ret_page, int64_t 
 	return len;
 }
 
-size_t fuse_cache_take_changed(struct fuse_cache *cache, int64_t *pos, int64_t file_size, void *buf,
-			       size_t room, int64_t *ret_at, struct fuse_fill *ret_busy)
+size_t fuse_cache_take_changed(struct fuse_cache *cache, int64_t *pos, int64_t end,
+			       int64_t file_size, void *buf, size_t room, int64_t *ret_at,
+			       struct fuse_fill *ret_busy)
 {
-	int64_t page = page_of(*pos), end = page_after(file_size);
+	int64_t page = page_of(*pos);
 	size_t len;
+
+	end = page_after(end < file_size ? end : file_size);
 
 	fb_mutex_lock(&cache->lock);
 	len = cache->tracked ? take_tracked(cache, &page, end, file_size, buf, room)
@@ -954,7 +1023,7 @@ static bool may_dirty(const struct fuse_cache *cache, int64_t pos, size_t len, i
 	int64_t start = page_of(pos) * PAGE;
 
 	return page_valid(cache, page_of(pos)) || start >= file_size ||
-	       (pos == start && (len == PAGE || pos + (int64_t)len >= file_size));
+	       (pos == start && len == PAGE);
 }
 
 /* Only the first and the last page can be touched in part. */

@@ -63,6 +63,8 @@ void fuse_cache_destroy(struct fuse_cache *cache);
 
 /* Bytes of [pos, pos+len) that are valid without a gap from pos on. */
 size_t fuse_cache_valid(struct fuse_cache *cache, int64_t pos, size_t len);
+/* How many pages before `page` are valid or being filled without a gap; at most `max`. */
+int64_t fuse_cache_history(struct fuse_cache *cache, int64_t page, int64_t max);
 /* Copies valid bytes; short where they end. Bytes, 0 when there are none, -EFAULT. */
 ssize_t fuse_cache_read(struct fuse_cache *cache, struct io_iter *to, int64_t pos, size_t len);
 
@@ -103,11 +105,11 @@ void fuse_cache_truncate(struct fuse_cache *cache, int64_t size);
 void fuse_cache_drop(struct fuse_cache *cache);
 /*
  * A host descriptor for mmap; from now on never reclaimed. 0, -errno, or -EAGAIN: unless `lazy`, the
- * bytes [pos, end) have to be filled first, or again. For writing, and tracked: one that
- * fuse_cache_in_use() sees.
+ * bytes [pos, end) have to be filled first, or again. Of a watched cache fuse_cache_in_use() sees it
+ * by its key.
  */
 int fuse_cache_hostfd(struct fuse_cache *cache, int64_t pos, int64_t end, int64_t file_size,
-		      bool write, int *ret_hostfd);
+		      bool write, uint64_t key, int *ret_hostfd);
 
 /* As fuse_cache_end_fill(), for pages that the daemon says to be a hole: no memory is used. */
 void fuse_cache_end_hole(struct fuse_cache *cache, struct fuse_fill *fill);
@@ -126,19 +128,23 @@ int fuse_cache_watch(struct fuse_cache *cache);
 /* Watches and tracks; 0 also when it does already. -EACCES: the host cannot tell us who maps it. */
 int fuse_cache_track(struct fuse_cache *cache);
 bool fuse_cache_tracked(struct fuse_cache *cache);
-/* Which host file carries the pages; of a watched cache. */
-void fuse_cache_host_id(struct fuse_cache *cache, uint64_t *ret_dev, uint64_t *ret_ino);
-/* Does anybody have a descriptor for writing, or a mapping of one? With `lazy`, any at all? */
-bool fuse_cache_in_use(struct fuse_cache *cache);
-/* Ends it: nobody has it mapped, and what was changed has been taken. */
+/* Which host file carries the pages; of a watched cache. Returns a descriptor of it, borrowed. */
+int fuse_cache_host_id(struct fuse_cache *cache, uint64_t *ret_dev, uint64_t *ret_ino);
+/* Does anybody have a descriptor that was given out with this key, or a mapping of one? */
+bool fuse_cache_in_use(struct fuse_cache *cache, uint64_t key);
+/* Nobody has it mapped for writing, and what was changed has been taken: ends the tracking. */
+void fuse_cache_untrack(struct fuse_cache *cache);
+/* Nobody has it mapped: ends the watching, too. */
 void fuse_cache_unwatch(struct fuse_cache *cache);
 /*
- * The next bytes from *pos on that are dirty or that a mapping has changed, below file_size: at
- * most `room` bytes (a multiple of the page size) into buf, belonging at *ret_at. They count as the daemon's from now
- * on. *pos moves behind what was looked at; 0 with *pos < file_size: nothing so far, go on.
+ * The next bytes in pages of [*pos, end) that are dirty or that a mapping has changed, below
+ * file_size: at most `room` bytes (a multiple of the page size) into buf, belonging at *ret_at. They
+ * count as the daemon's from now on. *pos moves behind what was looked at; 0 with *pos < file_size:
+ * nothing so far, go on.
  */
-size_t fuse_cache_take_changed(struct fuse_cache *cache, int64_t *pos, int64_t file_size, void *buf,
-			       size_t room, int64_t *ret_at, struct fuse_fill *ret_busy);
+size_t fuse_cache_take_changed(struct fuse_cache *cache, int64_t *pos, int64_t end,
+			       int64_t file_size, void *buf, size_t room, int64_t *ret_at,
+			       struct fuse_fill *ret_busy);
 /*
  * After each take that gave bytes: until now, whoever found them invalidated and wanted to read
  * them had to wait. `again`: they did not get to the daemon, and are to be taken once more.

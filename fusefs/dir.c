@@ -53,7 +53,7 @@ static uint64_t current_epoch(const struct inode *dir)
 
 void fuse_dir_changed(struct inode *dir)
 {
-	fuse_stale(dir, FUSE_STALE_MODSIZE);
+	fuse_stale(dir, STATX_BASIC_STATS); /* F25: its link count, too */
 	atomic_fetch_add(&fuse_i(dir)->dir_changes, 1);
 }
 
@@ -345,7 +345,9 @@ static int fuse_link(const struct op_ctx *ctx, struct dentry *old, struct inode 
 	fuse_args_in(&args, &in, sizeof(in));
 	fuse_args_name(&args, dentry->name);
 	err = create_entry(ctx, &args, dir, dentry, inode->mode & S_IFMT);
-	if (err == -EINTR) /* on success the answer had fresh attributes */
+	if (err == 0 && fuse_is_writeback(inode)) /* otherwise the answer had fresh attributes */
+		fuse_ctime_changed(ctx, inode);
+	if (err == -EINTR)
 		fuse_stale(inode, FUSE_STALE_ALL);
 	return err;
 }
@@ -414,6 +416,7 @@ static int create_and_open(const struct op_ctx *ctx, uint32_t opcode, struct ino
 	ff->nodeid = reply.entry.nodeid;
 	ff->incarnation = reply.incarnation;
 	ff->reopen_flags = reply.flags & ~(uint32_t)(O_CREAT | O_EXCL | O_TRUNC);
+	ff->release.flags = reply.flags; /* in case the open is refused */
 	ff->open_flags = reply.open.open_flags;
 	ff->backing_id = reply.open.backing_id;
 	ff->opened = true;
@@ -464,7 +467,7 @@ static int fuse_tmpfile(const struct op_ctx *ctx, struct inode *dir, struct dent
 /* --- removing and moving ------------------------------------------------------------------ */
 
 /* F162 */
-static void entry_unlinked(struct dentry *dentry, bool is_dir)
+static void entry_unlinked(const struct op_ctx *ctx, struct dentry *dentry, bool is_dir)
 {
 	struct inode *inode = dentry->inode;
 
@@ -475,7 +478,7 @@ static void entry_unlinked(struct dentry *dentry, bool is_dir)
 	else if (inode->nlink > 0)
 		inode->nlink--;
 	fb_mutex_unlock(&inode->attr_lock);
-	fuse_stale(inode, STATX_CTIME);
+	fuse_ctime_changed(ctx, inode);
 	fuse_entry_expire(dentry);
 }
 
@@ -493,7 +496,7 @@ static int remove_entry(const struct op_ctx *ctx, uint32_t opcode, struct inode 
 	err = (int)fuse_send(ctx, dir, &args);
 	if (err == 0) {
 		fuse_dir_changed(dir);
-		entry_unlinked(dentry, opcode == FUSE_RMDIR);
+		entry_unlinked(ctx, dentry, opcode == FUSE_RMDIR);
 	} else if (err == -EINTR || err == -ENOENT) {
 		entry_invalidate(dentry);
 	}
@@ -542,14 +545,14 @@ static int fuse_rename(const struct op_ctx *ctx, struct inode *old_dir, struct d
 		return -EINVAL; /* F163 */
 	err = send_rename(ctx, old_dir, old_dentry, new_dir, new_dentry, flags);
 	if (err == 0) {
-		fuse_stale(old_dentry->inode, STATX_CTIME);
+		fuse_ctime_changed(ctx, old_dentry->inode);
 		if ((flags & RENAME_EXCHANGE) && d_is_positive(new_dentry))
-			fuse_stale(new_dentry->inode, STATX_CTIME);
+			fuse_ctime_changed(ctx, new_dentry->inode);
 		fuse_dir_changed(old_dir);
 		if (new_dir != old_dir)
 			fuse_dir_changed(new_dir);
 		if (!(flags & RENAME_EXCHANGE) && d_is_positive(new_dentry))
-			entry_unlinked(new_dentry, inode_is_dir(new_dentry->inode));
+			entry_unlinked(ctx, new_dentry, inode_is_dir(new_dentry->inode));
 	} else if (err == -EINTR || err == -ENOENT) {
 		entry_invalidate(old_dentry);
 		if (d_is_positive(new_dentry))
@@ -608,12 +611,12 @@ static int send_readlink(const struct op_ctx *ctx, struct inode *inode, char **r
 	fuse_args_init(&args, FUSE_READLINK, inode);
 	fuse_args_out(&args, target, FUSE_PAGE - 1);
 	len = fuse_send(ctx, inode, &args);
+	fuse_accessed(inode);
 	if (len < 0) {
 		free(target);
 		return (int)len;
 	}
 	target[len] = '\0';
-	fuse_stale(inode, STATX_ATIME);
 	*ret_target = target;
 	return 0;
 }

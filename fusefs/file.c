@@ -55,22 +55,37 @@ static void release_done(struct fuse_conn *conn, struct fuse_args *args, ssize_t
 	file_free(args->owner);
 }
 
-/* F59: always asynchronous. The last user is gone, orphaned requests included. */
-static void send_release(struct fuse_file *ff)
+static void fill_release(struct fuse_file *ff)
 {
-	struct fuse_conn *conn = fuse_conn_of(ff->inode);
-
 	memset(&ff->args, 0, sizeof(ff->args));
 	ff->args.opcode = ff->is_dir ? FUSE_RELEASEDIR : FUSE_RELEASE;
 	ff->args.nodeid = ff->nodeid;
 	ff->args.nocreds = ff->args.force = true; /* H04 */
 	ff->args.incarnation = ff->incarnation;
-	ff->args.done = release_done;
-	ff->args.owner = ff;
 	ff->release.fh = ff->fh;
 	fuse_args_in(&ff->args, &ff->release, sizeof(ff->release));
-	if (fuse_conn_send(conn, NULL, &ff->args) < 0)
+}
+
+/* F59: always asynchronous. The last user is gone, orphaned requests included. */
+static void send_release(struct fuse_file *ff)
+{
+	fill_release(ff);
+	ff->args.done = release_done;
+	ff->args.owner = ff;
+	if (fuse_conn_send(fuse_conn_of(ff->inode), NULL, &ff->args) < 0)
 		file_free(ff);
+}
+
+/* F55: the open is refused here, and over when the daemon has answered (cf. fuse_sync_release()). */
+static void refuse_opened(const struct op_ctx *ctx, struct fuse_file *ff)
+{
+	if (ff->opened) {
+		fill_release(ff);
+		fuse_args_pin(&ff->args, ff->inode, NULL); /* no FORGET before it, be we killed */
+		(void)fuse_conn_call(fuse_conn_of(ff->inode), ctx, &ff->args);
+		ff->opened = false;
+	}
+	fuse_file_put(ff);
 }
 
 void fuse_file_put(struct fuse_file *ff)
@@ -104,16 +119,20 @@ uint64_t fuse_lock_owner(const struct fuse_super *fs, const void *identity)
 
 /* --- OPEN --------------------------------------------------------------------------------- */
 
+uint32_t fuse_wire_flags(const struct file *file)
+{
+	uint32_t flags = atomic_load(&((struct file *)(uintptr_t)file)->flags) | FUSE_O_LARGEFILE;
+
+	return file->fmode & FMODE_EXEC ? flags | WIRE_EXEC : flags;
+}
+
 uint32_t fuse_open_flags(const struct fuse_super *fs, const struct file *file)
 {
-	uint32_t flags = atomic_load(&((struct file *)(uintptr_t)file)->flags);
+	uint32_t flags = fuse_wire_flags(file) & ~(uint32_t)OPEN_ONLY;
 
-	flags &= ~(uint32_t)OPEN_ONLY;
 	if (!fuse_conn_has(fs->conn, FUSE_ATOMIC_O_TRUNC))
 		flags &= ~(uint32_t)O_TRUNC;
-	if (file->fmode & FMODE_EXEC)
-		flags |= WIRE_EXEC;
-	return flags | FUSE_O_LARGEFILE;
+	return flags;
 }
 
 int fuse_send_open(const struct op_ctx *ctx, uint32_t flags, struct fuse_file *ff)
@@ -172,6 +191,7 @@ void fuse_finish_open(struct file *file, struct fuse_file *ff)
 			fuse_dircache_reset(&fi->listing);
 		return;
 	}
+	ff->readahead.limit = fuse_readahead_limit(fuse_of(inode));
 	if ((file->fmode & FMODE_WRITE) && fuse_is_writeback(inode))
 		fuse_writer_add(ff);
 	if (!truncates(file, inode) && !(ff->open_flags & FOPEN_KEEP_CACHE))
@@ -182,9 +202,9 @@ void fuse_finish_open(struct file *file, struct fuse_file *ff)
 static int open_truncated(const struct op_ctx *ctx, struct file *file, struct fuse_file *ff)
 {
 	struct inode *inode = ff->inode;
-	int err = fuse_is_writeback(inode) ? fuse_writeback(ctx, inode) : 0;
+	int err;
 
-	if (err == -EINTR || fuse_hold_writes(inode))
+	if (fuse_hold_writes(inode))
 		return -EINTR;
 	err = fuse_send_open(ctx, fuse_open_flags(fuse_of(inode), file), ff);
 	if (!err) {
@@ -216,13 +236,14 @@ int fuse_file_open(const struct op_ctx *ctx, struct inode *inode, struct file *f
 			fuse_file_put(ff);
 			return err;
 		}
+		ff->release.flags = atomic_load(&file->flags) | FUSE_O_LARGEFILE;
 	} else if (truncates(file, inode)) {
 		fuse_cache_truncate(&fuse_i(inode)->cache, 0);
 	}
 	err = fuse_passthrough_open(ctx, file, ff);
 	if (err) {
-		fuse_file_put(ff); /* with a RELEASE */
 		file->private = NULL;
+		refuse_opened(ctx, ff);
 		return err;
 	}
 	file->private = ff;
@@ -238,8 +259,7 @@ void fuse_file_release(const struct op_ctx *ctx, struct file *file)
 	if (!ff->is_dir && fuse_is_writeback(ff->inode))
 		fuse_writer_del(ctx, ff);
 	fuse_passthrough_close(ff);
-	ff->release.flags = (atomic_load(&file->flags) & ~(unsigned)(OPEN_ONLY | O_TRUNC)) |
-			    FUSE_O_LARGEFILE; /* F51 */
+	ff->release.flags = fuse_wire_flags(file) & ~(unsigned)(OPEN_ONLY | O_TRUNC); /* F51 */
 	if (atomic_load(&ff->flocked)) {
 		ff->release.release_flags |= FUSE_RELEASE_FLOCK_UNLOCK;
 		ff->release.lock_owner = fuse_lock_owner(fuse_of(ff->inode), file);
@@ -266,14 +286,15 @@ static int fuse_flush(const struct op_ctx *ctx, struct file *file)
 		err = fuse_writeback_error(ff);
 	if (err && err != -EINTR)
 		return err;
-	if (ff->open_flags & FOPEN_NOFLUSH)
-		return 0;
 	in.lock_owner = fuse_lock_owner(fuse_of(ff->inode), ctx->files);
 	fuse_args_init(&args, FUSE_FLUSH, ff->inode);
 	fuse_args_pin_file(&args, ff, &in.fh);
 	args.force = true; /* D84 */
 	fuse_args_in(&args, &in, sizeof(in));
-	return (int)fuse_send(ctx, ff->inode, &args);
+	err = (int)fuse_send(ctx, ff->inode, &args);
+	if (!err && fuse_is_writeback(ff->inode))
+		fuse_stale(ff->inode, STATX_BLOCKS); /* F58: nobody has counted them here */
+	return err;
 }
 
 int fuse_file_fsync(const struct op_ctx *ctx, struct file *file, int64_t start, int64_t end,
@@ -299,6 +320,14 @@ int fuse_file_fsync(const struct op_ctx *ctx, struct file *file, int64_t start, 
 	fuse_args_pin_file(&args, ff, &in.fh);
 	fuse_args_in(&args, &in, sizeof(in));
 	return (int)fuse_send(ctx, ff->inode, &args);
+}
+
+/* sync_file_range(2) */
+static int fuse_write_range(const struct op_ctx *ctx, struct file *file, int64_t start, int64_t end)
+{
+	int err = fuse_write_pages(ctx, file->inode, start, end);
+
+	return err == -EINTR ? err : fuse_writeback_error(file->private);
 }
 
 /* --- LSEEK -------------------------------------------------------------------------------- */
@@ -424,7 +453,7 @@ int fuse_fallocate(const struct op_ctx *ctx, struct file *file, int mode, int64_
 		   int64_t len)
 {
 	struct fuse_file *ff = file->private;
-	int err;
+	int err = 0;
 
 	if (mode & ~(FALLOC_FL_KEEP_SIZE | FALLOC_FL_PUNCH_HOLE | FALLOC_FL_ZERO_RANGE))
 		return -EOPNOTSUPP; /* F141 */
@@ -433,11 +462,13 @@ int fuse_fallocate(const struct op_ctx *ctx, struct file *file, int mode, int64_
 	if (len > INT64_MAX - offset)
 		return -EFBIG;
 	inode_lock(ff->inode);
-	err = fuse_writeback(ctx, ff->inode); /* F141 */
+	if (mode & (FALLOC_FL_PUNCH_HOLE | FALLOC_FL_ZERO_RANGE)) /* F141 */
+		err = fuse_write_pages(ctx, ff->inode, offset, offset + len);
 	if (!err)
 		err = fuse_remove_privs(ctx, file); /* cf. file_modified() */
 	if (!err)
 		err = do_fallocate(ctx, file, mode, offset, len);
+	fuse_write_times(ctx, ff->inode);
 	inode_unlock(ff->inode);
 	return err;
 }
@@ -495,8 +526,12 @@ static ssize_t do_copy(const struct op_ctx *ctx, struct file *in_file, int64_t p
 	grow_size(out_ff->inode, pos_out + (int64_t)copied);
 	fuse_replaced(ctx, out_file, pos_out, pos_out + (int64_t)copied);
 	fuse_stale(out_ff->inode, FUSE_STALE_MODSIZE);
-	fuse_stale(in_ff->inode, STATX_ATIME);
 	return (ssize_t)copied;
+}
+
+static int64_t range_end(int64_t pos, size_t len)
+{
+	return len > (uint64_t)(INT64_MAX - pos) ? INT64_MAX : pos + (int64_t)len;
 }
 
 ssize_t fuse_copy_file_range(const struct op_ctx *ctx, struct file *in, int64_t pos_in,
@@ -504,25 +539,31 @@ ssize_t fuse_copy_file_range(const struct op_ctx *ctx, struct file *in, int64_t 
 {
 	struct fuse_file *in_ff = in->private, *out_ff = out->private;
 	ssize_t ret;
+	int grows;
 
 	if (in->inode->sb != out->inode->sb || in->op != out->op)
 		return -EXDEV; /* F143 */
 	if (fuse_is_bad(in_ff->inode) || fuse_is_bad(out_ff->inode))
 		return -EIO;
-	ret = fuse_writeback(ctx, in_ff->inode); /* F143 */
+	ret = fuse_write_pages(ctx, in_ff->inode, pos_in, range_end(pos_in, len)); /* F143 */
 	if (ret)
 		return ret;
 	inode_lock(out_ff->inode);
-	ret = fuse_writeback(ctx, out_ff->inode);
+	ret = fuse_remove_privs(ctx, out);
+	if (!ret)
+		ret = fuse_write_pages(ctx, out_ff->inode, pos_out, range_end(pos_out, len));
 	if (!ret)
 		ret = fuse_hold_writes(out_ff->inode);
 	if (!ret) {
-		fuse_size_changing(out_ff->inode, 1);
+		grows = !fuse_is_writeback(out_ff->inode) &&
+			(int64_t)len > inode_size(out_ff->inode) - pos_out;
+		fuse_size_changing(out_ff->inode, grows);
 		ret = do_copy(ctx, in, pos_in, out, pos_out, len, flags);
-		fuse_size_changing(out_ff->inode, -1);
+		fuse_size_changing(out_ff->inode, -grows);
 		fuse_resume_writes(out_ff->inode);
 	}
 	inode_unlock(out_ff->inode);
+	fuse_write_times(ctx, out_ff->inode);
 	return ret;
 }
 
@@ -547,6 +588,8 @@ const struct file_ops fuse_file_file_ops = {
 	.release = fuse_file_release,
 	.fsync = fuse_file_fsync,
 	.fallocate = fuse_fallocate,
+	.fadvise = fuse_fadvise,
+	.write_range = fuse_write_range,
 	.copy_file_range = fuse_copy_file_range,
 	.lock = fuse_lock,
 	.flock = fuse_flock,

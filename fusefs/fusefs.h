@@ -32,6 +32,8 @@
 #define FUSE_SUPER_MAGIC 0x65735546
 #define FUSE_O_LARGEFILE 0x8000u /* x86-64's kernel value; libc defines O_LARGEFILE as 0 */
 
+struct pseudo_key;
+
 struct fuse_super {
 	struct superblock *sb;	/* constant; not counted */
 	struct fuse_conn *conn; /* counted; constant */
@@ -40,6 +42,7 @@ struct fuse_super {
 	atomic_bool default_permissions; /* POSIX_ACL turns it on */
 	bool allow_other;		 /* constant */
 	uint32_t max_read;	    /* bytes; UINT32_MAX = unlimited */
+	atomic_ulong readahead_pages; /* of files that are opened from now on; read_ahead_kb */
 	atomic_ullong attr_version; /* F23: bumped by every change of any inode's attributes */
 	atomic_ullong evict_count;  /* F24: inodes evicted with a link count */
 	atomic_ullong epoch;	    /* F08 */
@@ -98,9 +101,11 @@ struct fuse_inode {
 /* Of one open file; guarded by inode.attr_lock. */
 struct fuse_readahead {
 	int64_t prev_end; /* bytes: where the last read ended */
+	uint32_t limit;	  /* pages a window may have; constant after the open */
 	int64_t start;	  /* pages: the last window */
 	uint32_t size;
 	uint32_t async_size; /* its last pages; reading the first of them begins the next window */
+	int advice;	     /* POSIX_FADV_NORMAL, _RANDOM or _SEQUENTIAL */
 };
 
 struct fuse_file {
@@ -125,6 +130,7 @@ struct fuse_file {
 	struct list_node poll_node;	/* fs->polled; self-linked before the first poll */
 	struct file *mapped_file;	/* counted while in mapped_files: itself; else NULL */
 	struct list_node mapped_node;	/* guarded by the inode's writeback_mutex, as the above */
+	bool unmapped;			/* at the last look; the same */
 	struct list_node writer_node;	/* the same; self-linked if not in `writers` */
 	unsigned errors_seen;		/* of the inode's nr_errors; guarded by attr_lock */
 	struct fuse_release_in release; /* prepared, so that closing needs no memory */
@@ -213,7 +219,11 @@ static inline bool fuse_is_vacant_root(const struct inode *inode)
 
 /* The monotonic time up to which something with this timeout is valid; 0 = not at all. */
 int64_t fuse_expiry_ns(uint64_t seconds, uint32_t nsec);
+bool fuse_valid_type(uint32_t mode);
 bool fuse_attr_valid(const struct fuse_attr *attr);
+/* As stat(2) shows them: nanoseconds in bounds; F28. */
+struct timespec fuse_wire_time(uint64_t sec, uint32_t nsec);
+uint32_t fuse_shown_blksize(const struct superblock *sb, uint32_t blksize);
 /*
  * The inode of a nodeid, made if it is new; counts one lookup. incarnation: of the daemon that
  * calls it so; version: sampled from fs->attr_version before the request, 0 = always apply;
@@ -234,11 +244,15 @@ void fuse_make_bad(struct inode *inode);
 void fuse_count_lookup(struct inode *inode);
 /* FORGET of one lookup that we do not keep. */
 void fuse_forget_one(struct superblock *sb, uint64_t nodeid, unsigned incarnation);
-void fuse_stale(struct inode *inode, uint32_t statx_mask); /* ask again before showing these */
+/* Ask again before showing these. Times that are ours (F27) become those of this moment. */
+void fuse_stale(struct inode *inode, uint32_t statx_mask);
+void fuse_stale_undated(struct inode *inode, uint32_t statx_mask); /* the daemon's are right */
+/* The daemon has read from it: its atime is stale, unless no mount may change it (F25). */
+void fuse_accessed(struct inode *inode);
 /* An operation of ours changed it: replies that were under way are out of date. */
 void fuse_bump_version(struct inode *inode);
 /* Bytes up to `end` were put into the file here: its size, and what is stale now. */
-void fuse_size_written(struct inode *inode, int64_t end);
+void fuse_size_written(struct inode *inode, int64_t end, bool dates);
 /* While > 0, replies about the size are not believed: an operation of ours is changing it. */
 void fuse_size_changing(struct inode *inode, int delta);
 void fuse_evict_inode(struct inode *inode);
@@ -301,7 +315,8 @@ void fuse_finish_open(struct file *file, struct fuse_file *ff);
 void fuse_file_release(const struct op_ctx *ctx, struct file *file);
 int fuse_file_fsync(const struct op_ctx *ctx, struct file *file, int64_t start, int64_t end,
 		    bool datasync);
-/* O_* as the daemon gets them at open. */
+/* O_* as the daemon gets them after the open, and what is left of those at it (F50, F51). */
+uint32_t fuse_wire_flags(const struct file *file);
 uint32_t fuse_open_flags(const struct fuse_super *fs, const struct file *file);
 uint64_t fuse_owner_hash(const uint32_t key[4], const void *identity);
 uint64_t fuse_lock_owner(const struct fuse_super *fs, const void *identity);
@@ -363,10 +378,14 @@ ssize_t fuse_direct_write(const struct op_ctx *ctx, struct file *file, struct io
 
 /* The page of `pos` is missing, and `want` bytes are wanted, below `size`: up to where to ask. */
 int64_t fuse_readahead_miss(struct file *file, int64_t pos, size_t want, int64_t size);
+/* READs of the pages in [first, end) that are missing; with ASYNC_READ nobody waits for them. */
+void fuse_readahead_pages(const struct op_ctx *ctx, struct file *file, int64_t first, int64_t end);
 /* These bytes are about to be read: asks for what will be wanted next, if it is time. */
 void fuse_readahead_hit(const struct op_ctx *ctx, struct file *file, int64_t pos, size_t want);
 /* A read ended here. */
 void fuse_readahead_passed(struct fuse_file *ff, int64_t end);
+int fuse_fadvise(const struct op_ctx *ctx, struct file *file, int64_t offset, int64_t len,
+		 int advice);
 
 /* --- mapped.c ----------------------------------------------------------------------------- */
 
@@ -375,6 +394,15 @@ void fuse_readahead_passed(struct fuse_file *ff, int64_t end);
  * too. 0 or -errno. The inode's lock may be held.
  */
 int fuse_writeback(const struct op_ctx *ctx, struct inode *inode);
+/* Of [pos, end), and without the times. */
+int fuse_write_pages(const struct op_ctx *ctx, struct inode *inode, int64_t pos, int64_t end);
+/* The times alone, if they are ours and not told yet. */
+void fuse_write_times(const struct op_ctx *ctx, struct inode *inode);
+/*
+ * The daemon has done what changes the ctime: it is asked for again, or told ours
+ * (cf. fuse_update_ctime()).
+ */
+void fuse_ctime_changed(const struct op_ctx *ctx, struct inode *inode);
 /*
  * Around a request that changes the daemon's bytes or size: no WRITE of a cached page is under way
  * or begins, for it would undo that if it came last (cf. fuse_set_nowrite()). 0 or -EINTR (killed).
@@ -393,6 +421,11 @@ int fuse_writeback_later(const struct op_ctx *ctx, struct inode *inode);
 void fuse_mapped_init(struct fuse_inode *fi);
 /* The file is about to be mapped, perhaps for writing. writeback_mutex held. 0 or -errno. */
 int fuse_mapping_begin(struct inode *inode, struct file *file, bool write);
+/* By which the cache tells the mappings of this open file from others. */
+static inline uint64_t fuse_mapping_key(const struct fuse_file *ff)
+{
+	return ff->kh;
+}
 
 /* --- passthrough.c ------------------------------------------------------------------------ */
 
@@ -459,6 +492,17 @@ int fuseblk_get_tree(const struct op_ctx *ctx, struct fs_context *fc);
 
 /* control.c: registers "fusectl". */
 void fusectl_init(void);
+/* For directories with a name per mount (pseudo_dynamic): its number, as decimal. 0 or -ENOENT. */
+int fuse_find_mounted(const char *name, int *ret_number);
+int fuse_next_mounted(const struct op_ctx *ctx, const struct pseudo_key *dir, int *number);
+
+/* --- bdi.c -------------------------------------------------------------------------------- */
+
+int fuse_bdi_init(void);
+/* Pages that a window of a file may have that is opened now. */
+uint32_t fuse_readahead_limit(struct fuse_super *fs);
+/* The daemon does not want more. */
+void fuse_limit_readahead(struct fuse_super *fs, uint32_t pages);
 
 /* notify.c */
 extern const struct fuse_conn_ops fusefs_conn_ops;

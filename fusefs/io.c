@@ -15,6 +15,7 @@
 #include "fusefs/fusefs.h"
 #include "sentry/base/iobuf.h"
 #include "sentry/base/iter.h"
+#include "vfs/attr.h"
 #include "vfs/dentry.h"
 #include "vfs/file.h"
 #include "vfs/perm.h"
@@ -23,11 +24,6 @@
 #define COPY_BYTES   131072u /* of a write to the writeback cache, at a time */
 #define WIRE_DSYNC   0x1000u
 #define WIRE_SYNC    0x101000u
-
-static uint32_t io_flags(const struct file *file)
-{
-	return atomic_load(&((struct file *)(uintptr_t)file)->flags) | FUSE_O_LARGEFILE;
-}
 
 /* Most bytes of one READ, WRITE. At least a page. */
 size_t fuse_read_limit(const struct fuse_super *fs)
@@ -56,7 +52,7 @@ void fuse_read_args(struct file *file, struct fuse_args *args, struct fuse_read_
 	struct fuse_file *ff = file->private;
 
 	*in = (struct fuse_read_in){.fh = ff->fh, .offset = (uint64_t)pos, .size = (uint32_t)len};
-	in->flags = io_flags(file);
+	in->flags = fuse_wire_flags(file);
 	fuse_args_init(args, FUSE_READ, ff->inode);
 	fuse_args_pin_file(args, ff, &in->fh);
 	fuse_args_in(args, in, sizeof(*in));
@@ -125,7 +121,7 @@ static ssize_t fill_pages(const struct op_ctx *ctx, struct file *file, struct fu
 		memset(buf + got, 0, len - (size_t)got);
 		fuse_size_seen(inode, pos + got, version);
 	}
-	fuse_stale(inode, STATX_ATIME); /* F25 */
+	fuse_accessed(inode); /* F25 */
 	*ret_buf = buf;
 	return (ssize_t)len;
 }
@@ -135,23 +131,29 @@ static int64_t pages_up(int64_t bytes)
 	return bytes / FUSE_PAGE + (bytes % FUSE_PAGE != 0);
 }
 
-/* Gets missing pages and hands `want` bytes (or fewer) of them to the reader. */
+/*
+ * Gets missing pages and hands `want` bytes (or fewer) of them to the reader. What else is missing
+ * of the window is asked for, too: the reader finds it there, or waits for it.
+ */
 static ssize_t read_missing(const struct op_ctx *ctx, struct file *file, struct io_iter *to,
 			    int64_t pos, size_t want, int64_t size)
 {
 	struct fuse_cache *cache = &fuse_i(file->inode)->cache;
 	cleanup_iobuf char *buf = NULL;
 	struct fuse_fill fill;
+	int64_t first = pos / FUSE_PAGE, end = fuse_readahead_miss(file, pos, to->count, size);
+	int64_t limit = first + (int64_t)(fuse_read_limit(fuse_of(file->inode)) / FUSE_PAGE);
 	ssize_t len;
 	size_t skip;
-	int err = fuse_cache_begin_fill(cache, pos / FUSE_PAGE,
-					fuse_readahead_miss(file, pos, want, size), &fill);
+	int err = fuse_cache_begin_fill(cache, first, end < limit ? end : limit, &fill);
 
 	if (err)
 		return err == 1 ? 0 : err;
 	len = fill_pages(ctx, file, &fill, &buf);
 	if (len < 0)
 		return len;
+	if (!fuse_cache_lazy(cache))
+		fuse_readahead_pages(ctx, file, fill.end, end);
 	fuse_readahead_hit(ctx, file, pos, want);
 	skip = (size_t)(pos % FUSE_PAGE);
 	size = inode_size(file->inode); /* a short answer has lowered it */
@@ -172,14 +174,8 @@ static ssize_t cached_read(const struct op_ctx *ctx, struct file *file, struct i
 	struct fuse_file *ff = file->private;
 	struct inode *inode = file->inode;
 	ssize_t done = 0, n = 0;
-	int64_t size = inode_size(inode);
+	int64_t size;
 
-	if (fuse_conn_has(fuse_conn_of(inode), FUSE_AUTO_INVAL_DATA) ||
-	    (int64_t)to->count > size - *pos) { /* F80 */
-		n = fuse_update_attributes(ctx, inode, ff, STATX_SIZE);
-		if (n < 0)
-			return n;
-	}
 	while (to->count > 0) {
 		size_t want = to->count;
 
@@ -196,8 +192,9 @@ static ssize_t cached_read(const struct op_ctx *ctx, struct file *file, struct i
 			break;
 		*pos += n;
 		done += n;
-		fuse_readahead_passed(ff, *pos);
 	}
+	if (done > 0)
+		fuse_readahead_passed(ff, *pos);
 	return done > 0 ? done : n < 0 ? n : 0;
 }
 
@@ -227,7 +224,7 @@ static ssize_t direct_read(const struct op_ctx *ctx, struct file *file, struct i
 		if ((size_t)n < want)
 			break;
 	}
-	fuse_stale(file->inode, STATX_ATIME);
+	fuse_accessed(file->inode);
 	return done > 0 ? done : n;
 }
 
@@ -236,21 +233,50 @@ static bool in_parallel(const struct file *file, size_t len, size_t limit)
 	return len > limit && fuse_conn_has(fuse_conn_of(file->inode), FUSE_ASYNC_DIO);
 }
 
-/* F85: below the end of the file. */
+/* F85. With ASYNC_DIO no request is wholly behind the end of the file. */
 static ssize_t o_direct_read(const struct op_ctx *ctx, struct file *file, struct io_iter *to,
 			     int64_t *pos)
 {
-	int64_t room = inode_size(file->inode) - *pos;
+	struct fuse_super *fs = fuse_of(file->inode);
+	int64_t room = inode_size(file->inode) - *pos, most = fs->conn->max_pages * (int64_t)FUSE_PAGE;
 	size_t asked = to->count;
 	ssize_t n;
 
-	if (!in_parallel(file, asked, fuse_read_limit(fuse_of(file->inode))))
+	if (room <= 0)
+		return 0;
+	if (!in_parallel(file, asked, fuse_read_limit(fs)))
 		return direct_read(ctx, file, to, pos);
+	room = (room + most - 1) / most * most; /* cf. fuse_round_up() */
 	if (room < (int64_t)asked)
 		iter_truncate(to, (size_t)room);
-	n = fuse_direct_read(ctx, file, to, pos);
+	n = to->count > fuse_read_limit(fs) ? fuse_direct_read(ctx, file, to, pos)
+					    : direct_read(ctx, file, to, pos);
 	to->count = asked - (n > 0 ? (size_t)n : 0);
 	return n;
+}
+
+/* The bytes that a transfer at pos may touch. */
+static int64_t end_of_transfer(const struct io_iter *iter, int64_t pos)
+{
+	return iter->count > (uint64_t)(INT64_MAX - pos) ? INT64_MAX : pos + (int64_t)iter->count;
+}
+
+/* By way of the cache, or with O_DIRECT past it. */
+static ssize_t read_known(const struct op_ctx *ctx, struct file *file, struct io_iter *to,
+			  int64_t *pos)
+{
+	struct inode *inode = file->inode;
+	ssize_t err = 0;
+
+	if (fuse_conn_has(fuse_conn_of(inode), FUSE_AUTO_INVAL_DATA) ||
+	    (int64_t)to->count > inode_size(inode) - *pos) /* F80 */
+		err = fuse_update_attributes(ctx, inode, file->private, STATX_SIZE);
+	if (err < 0)
+		return err;
+	if (!(atomic_load(&file->flags) & O_DIRECT))
+		return cached_read(ctx, file, to, pos);
+	err = fuse_write_pages(ctx, inode, *pos, end_of_transfer(to, *pos)); /* F84 */
+	return err < 0 ? err : o_direct_read(ctx, file, to, pos);
 }
 
 ssize_t fuse_read_iter(const struct op_ctx *ctx, struct file *file, struct io_iter *to,
@@ -268,22 +294,13 @@ ssize_t fuse_read_iter(const struct op_ctx *ctx, struct file *file, struct io_it
 		return 0;
 	if (fuse_is_passthrough(ff))
 		return fuse_passthrough_read(ctx, file, to, pos, rwf);
-	if ((ff->open_flags & FOPEN_DIRECT_IO) || (atomic_load(&file->flags) & O_DIRECT)) {
-		ssize_t err = fuse_writeback(ctx, file->inode); /* F84 */
+	if (ff->open_flags & FOPEN_DIRECT_IO) {
+		ssize_t err = fuse_write_pages(ctx, file->inode, *pos,
+					       end_of_transfer(to, *pos)); /* F84 */
 
-		if (err < 0)
-			return err;
+		return err < 0 ? err : direct_read(ctx, file, to, pos);
 	}
-	if (ff->open_flags & FOPEN_DIRECT_IO)
-		return direct_read(ctx, file, to, pos);
-	if (atomic_load(&file->flags) & O_DIRECT) {
-		ssize_t err = fuse_update_attributes(ctx, file->inode, ff, STATX_SIZE);
-
-		if (err < 0 || *pos >= inode_size(file->inode))
-			return err;
-		return o_direct_read(ctx, file, to, pos);
-	}
-	return cached_read(ctx, file, to, pos);
+	return read_known(ctx, file, to, pos);
 }
 
 /* --- WRITE -------------------------------------------------------------------------------- */
@@ -295,7 +312,7 @@ void fuse_write_args(const struct op_ctx *ctx, struct file *file, struct fuse_ar
 	struct fuse_file *ff = file->private;
 
 	*in = (struct fuse_write_in){.fh = ff->fh, .offset = (uint64_t)pos, .size = (uint32_t)len};
-	in->flags = io_flags(file);
+	in->flags = fuse_wire_flags(file);
 	if (rwf & RWF_DSYNC)
 		in->flags |= WIRE_DSYNC;
 	if (rwf & RWF_SYNC)
@@ -330,19 +347,24 @@ static ssize_t write_request(const struct op_ctx *ctx, struct file *file, const 
 	return out.size > len ? -EIO : (ssize_t)out.size; /* F87 */
 }
 
-void fuse_size_written(struct inode *inode, int64_t end)
+void fuse_size_written(struct inode *inode, int64_t end, bool dates)
 {
 	fuse_bump_version(inode);
 	fb_mutex_lock(&inode->attr_lock);
 	if (end > inode->size)
 		inode->size = end;
 	fb_mutex_unlock(&inode->attr_lock);
-	fuse_stale(inode, FUSE_STALE_MODSIZE);
+	if (dates)
+		fuse_stale(inode, FUSE_STALE_MODSIZE);
+	else
+		fuse_stale_undated(inode, FUSE_STALE_MODSIZE);
 }
 
 /* The daemon has taken these bytes. */
-static void written(struct inode *inode, const char *buf, size_t len, int64_t pos, bool direct)
+static void written(struct file *file, const char *buf, size_t len, int64_t pos, bool direct)
 {
+	struct fuse_file *ff = file->private;
+	struct inode *inode = file->inode;
 	struct fuse_cache *cache = &fuse_i(inode)->cache;
 	int64_t end = pos + (int64_t)len, old_size = inode_size(inode);
 
@@ -351,7 +373,7 @@ static void written(struct inode *inode, const char *buf, size_t len, int64_t po
 		fuse_cache_invalidate(cache, pos, end);
 	else
 		fuse_cache_write(cache, buf, len, pos, old_size);
-	fuse_size_written(inode, end);
+	fuse_size_written(inode, end, !(ff->open_flags & FOPEN_DIRECT_IO));
 }
 
 /* Bytes of the next WRITE at pos: whole pages but for the first and last one. */
@@ -380,7 +402,7 @@ static ssize_t write_some(const struct op_ctx *ctx, struct file *file, const cha
 		return -EINTR;
 	n = write_request(ctx, file, buf, len, pos, rwf, direct);
 	if (n > 0)
-		written(inode, buf, (size_t)n, pos, direct);
+		written(file, buf, (size_t)n, pos, direct);
 	if (!direct)
 		fuse_resume_writes(inode);
 	return n == 0 && !direct ? -EIO : n;
@@ -425,7 +447,6 @@ static ssize_t write_loop(const struct op_ctx *ctx, struct file *file, struct io
 int fuse_remove_privs(const struct op_ctx *ctx, struct file *file)
 {
 	struct fuse_inode *fi = fuse_i(file->inode);
-	bool none = !(inode_mode(file->inode) & (S_ISUID | S_ISGID));
 	int err;
 
 	if (atomic_load(&fi->nosec))
@@ -434,9 +455,17 @@ int fuse_remove_privs(const struct op_ctx *ctx, struct file *file)
 	if (!err)
 		err = fuse_kill_suid(ctx, file->inode);
 	/* F31: remembered until the attributes are taken over afresh (cf. inode_has_no_xattr()). */
-	if (!err && none && fuse_conn_has(fuse_conn_of(file->inode), FUSE_HANDLE_KILLPRIV_V2))
+	if (!err && !(inode_mode(file->inode) & (S_ISUID | S_ISGID)) &&
+	    fuse_conn_has(fuse_conn_of(file->inode), FUSE_HANDLE_KILLPRIV_V2))
 		atomic_store(&fi->nosec, true);
 	return err;
+}
+
+/* F25: how far a WRITE came that has failed is not known. */
+static void write_failed(struct inode *inode)
+{
+	fuse_bump_version(inode);
+	fuse_stale(inode, fuse_is_writeback(inode) ? STATX_BLOCKS : FUSE_STALE_MODSIZE);
 }
 
 /* Bytes into the cache; what is missing of the first and the last page is read first. */
@@ -492,7 +521,7 @@ static ssize_t write_back(const struct op_ctx *ctx, struct file *file, struct io
 	}
 	if (done > 0) {
 		fuse_bump_version(inode);
-		fuse_stale(inode, FUSE_STALE_MODIFY);
+		fuse_stale(inode, STATX_MTIME | STATX_CTIME);
 	}
 	return done > 0 ? done : n;
 }
@@ -506,7 +535,7 @@ static ssize_t write_passthrough(const struct op_ctx *ctx, struct file *file, st
 	if (!ret)
 		ret = fuse_passthrough_write(ctx, file, from, pos, rwf);
 	if (ret > 0)
-		fuse_size_written(file->inode, *pos);
+		fuse_size_written(file->inode, *pos, true);
 	return ret;
 }
 
@@ -520,10 +549,34 @@ static ssize_t o_direct_write(const struct op_ctx *ctx, struct file *file, struc
 
 	if (ret > 0) {
 		fuse_cache_grow(&fuse_i(inode)->cache, old_size, end);
-		fuse_size_written(inode, end);
+		fuse_size_written(inode, end, true);
 	}
 	fuse_replaced(ctx, file, start, end);
 	return ret;
+}
+
+/* F92: only a WRITE can tell the daemon to take set-id bits away. */
+static bool must_write_through(const struct op_ctx *ctx, struct inode *inode)
+{
+	return !fuse_is_writeback(inode) ||
+	       (fuse_conn_has(fuse_conn_of(inode), FUSE_HANDLE_KILLPRIV_V2) &&
+		setattr_drop_suidgid(ctx, inode));
+}
+
+/* What comes before a write of these bytes; `direct`: past the cache. 0 or -errno. */
+static int prepare_write(const struct op_ctx *ctx, struct file *file, int64_t pos,
+			 const struct io_iter *from, bool direct)
+{
+	struct fuse_file *ff = file->private;
+	int err = 0;
+
+	if (!(ff->open_flags & FOPEN_DIRECT_IO))
+		err = fuse_remove_privs(ctx, file);
+	if (err)
+		return err;
+	if (direct)
+		return fuse_write_pages(ctx, file->inode, pos, end_of_transfer(from, pos)); /* F84 */
+	return fuse_cache_wait(&fuse_i(file->inode)->cache, pos, from->count);
 }
 
 static ssize_t write_locked(const struct op_ctx *ctx, struct file *file, struct io_iter *from,
@@ -532,32 +585,26 @@ static ssize_t write_locked(const struct op_ctx *ctx, struct file *file, struct 
 	struct fuse_file *ff = file->private;
 	struct inode *inode = file->inode;
 	unsigned flags = atomic_load(&file->flags);
-	bool direct = (ff->open_flags & FOPEN_DIRECT_IO) || (flags & O_DIRECT);
-	bool extends;
+	bool daemons = ff->open_flags & FOPEN_DIRECT_IO;
+	bool direct = daemons || (flags & O_DIRECT);
+	bool extends, through;
 	ssize_t ret;
-	int err;
+	int err = 0;
 
-	if (!direct && fuse_is_writeback(inode)) { /* F90 */
+	if (!daemons && fuse_is_writeback(inode)) { /* F90 */
 		err = fuse_update_attributes(ctx, inode, ff, STATX_MODE);
 		if (err)
 			return err;
 	}
+	through = direct || must_write_through(ctx, inode);
 	if ((flags & O_APPEND) || (rwf & RWF_APPEND))
 		*pos = inode_size(inode); /* F88 */
-	if (direct) {
-		err = fuse_writeback(ctx, inode); /* F84 */
-		if (err)
-			return err;
-	} else {
-		err = fuse_remove_privs(ctx, file);
-		if (!err)
-			err = fuse_cache_wait(&fuse_i(inode)->cache, *pos, from->count);
-		if (err)
-			return err;
-	}
-	if (!direct && fuse_is_writeback(inode))
+	err = prepare_write(ctx, file, *pos, from, direct);
+	if (err)
+		return err;
+	if (!through)
 		return write_back(ctx, file, from, pos);
-	extends = (int64_t)from->count > inode_size(inode) - *pos;
+	extends = !direct && (int64_t)from->count > inode_size(inode) - *pos; /* F23 */
 	if (extends)
 		fuse_size_changing(inode, 1);
 	if (direct && !(ff->open_flags & FOPEN_DIRECT_IO) &&
@@ -567,6 +614,8 @@ static ssize_t write_locked(const struct op_ctx *ctx, struct file *file, struct 
 		ret = write_loop(ctx, file, from, pos, rwf, direct);
 	if (extends)
 		fuse_size_changing(inode, -1);
+	if (ret <= 0)
+		write_failed(inode);
 	return ret;
 }
 
@@ -586,9 +635,11 @@ static ssize_t write_beside(const struct op_ctx *ctx, struct file *file, struct 
 	ssize_t ret;
 
 	inode_lock_shared(file->inode);
-	ret = fuse_writeback(ctx, file->inode); /* F84 */
+	ret = fuse_write_pages(ctx, file->inode, *pos, end_of_transfer(from, *pos)); /* F84 */
 	if (!ret)
 		ret = write_loop(ctx, file, from, pos, rwf, true);
+	if (ret <= 0)
+		write_failed(file->inode);
 	inode_unlock_shared(file->inode);
 	return ret;
 }
@@ -762,18 +813,16 @@ static int64_t end_of(const struct file *file, const struct mmap_request *req)
  * A large mapping is filled as it is used, from its beginning on. Not one of a program: what is run
  * is used here and there. Not with a writeback cache, which may store far behind the frontier.
  */
-static bool map_lazily(struct file *file, const struct mmap_request *req)
+static void begin_lazily(struct file *file, const struct mmap_request *req)
 {
 	struct fuse_cache *cache = &fuse_i(file->inode)->cache;
 	int64_t len = end_of(file, req) - req->offset;
 
-	if (fuse_cache_lazy(cache))
-		return true;
-	if (len < LAZY_BYTES || req->offset > LAZY_WINDOW || (req->prot & PROT_EXEC) ||
-	    (req->flags & (MAP_POPULATE | MAP_LOCKED)) || fuse_is_writeback(file->inode) ||
+	if (fuse_cache_lazy(cache) || len < LAZY_BYTES || req->offset > LAZY_WINDOW ||
+	    (req->prot & PROT_EXEC) || (req->flags & (MAP_POPULATE | MAP_LOCKED)) || fuse_is_writeback(file->inode) ||
 	    !mapped_can_fault() || fuse_cache_valid(cache, req->offset, (size_t)len) == (size_t)len)
-		return false;
-	return fuse_cache_begin_lazy(cache);
+		return;
+	(void)fuse_cache_begin_lazy(cache);
 }
 
 /* Missing pages of the request's range are read now, unless they are left to the first touch. */
@@ -806,7 +855,7 @@ static int lend_pages(const struct op_ctx *ctx, struct file *file, const struct 
 		if (!err)
 			err = fuse_cache_hostfd(&fuse_i(inode)->cache, req->offset,
 						end_of(file, req), inode_size(inode), write,
-						ret_hostfd);
+						fuse_mapping_key(file->private), ret_hostfd);
 	}
 	return err == -EAGAIN ? -EIO : err;
 }
@@ -822,8 +871,8 @@ static int map_read_only(const struct op_ctx *ctx, struct file *file,
 	return err;
 }
 
-/* The file stays open as long as it may have to be read. */
-static int map_watched(const struct op_ctx *ctx, struct file *file, const struct mmap_request *req,
+/* The file stays open as long as it is mapped, and may have to be read. */
+static int map_reading(const struct op_ctx *ctx, struct file *file, const struct mmap_request *req,
 		       int *ret_hostfd)
 {
 	struct fuse_inode *fi = fuse_i(file->inode);
@@ -865,7 +914,7 @@ int fuse_mmap(const struct op_ctx *ctx, struct file *file, const struct mmap_req
 {
 	struct fuse_file *ff = file->private;
 	struct inode *inode = file->inode;
-	bool shared = (req->flags & MAP_TYPE) != MAP_PRIVATE, lazy;
+	bool shared = (req->flags & MAP_TYPE) != MAP_PRIVATE;
 	int err;
 
 	if (fuse_is_bad(inode))
@@ -879,15 +928,11 @@ int fuse_mmap(const struct op_ctx *ctx, struct file *file, const struct mmap_req
 			return -ENODEV;
 		fuse_cache_drop(&fuse_i(inode)->cache);
 	}
-	err = fuse_update_attributes(ctx, inode, ff, STATX_SIZE);
-	if (err)
-		return err;
-	lazy = map_lazily(file, req);
+	begin_lazily(file, req);
 	if (file->fmode & FMODE_WRITE) {
 		err = map_writable(ctx, file, req, ret_hostfd);
 		if (err != -EACCES || (shared && (req->prot & PROT_WRITE)))
 			return err == -EACCES ? -ENODEV : err;
 	}
-	return lazy ? map_watched(ctx, file, req, ret_hostfd)
-		    : map_read_only(ctx, file, req, ret_hostfd);
+	return map_reading(ctx, file, req, ret_hostfd);
 }

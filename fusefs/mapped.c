@@ -1,11 +1,12 @@
 /*
  * What the daemon does not have yet: dirty pages of the writeback cache, and pages that shared
- * writable mappings have changed (matrix F90-F94, F103). In a mapping, guests write into the cache's own pages; which
- * of them they have changed the cache finds out by comparing sums. Changes go to the daemon at
- * msync, fsync, close and umount, every few seconds, and when the last mapping is gone. The open
- * file that was mapped is held until then: it lends its handle, its RELEASE waits, and its mount
- * stays busy.
+ * writable mappings have changed (matrix F90-F94, F103). In a mapping, guests write into the cache's
+ * own pages; which of them they have changed the cache finds out by comparing sums. Changes go to the
+ * daemon at msync, fsync, close and umount, every few seconds, and when the last mapping is gone. An
+ * open file that was mapped, for writing or not, is held as long as it is mapped: it lends its handle,
+ * its RELEASE waits, and its mount stays busy.
  */
+#include <limits.h>
 #include <stdlib.h>
 
 #include "fusefs/fusefs.h"
@@ -62,7 +63,8 @@ static void write_done(struct fuse_conn *conn, struct fuse_args *args, ssize_t r
 	(void)conn;
 	fuse_cache_end_take(&fi->cache, &wb->busy, err == -EINTR);
 	fuse_bump_version(inode);
-	fuse_stale(inode, fuse_is_writeback(inode) ? STATX_BLOCKS : FUSE_STALE_MODIFY);
+	if (!fuse_is_writeback(inode))
+		fuse_stale(inode, FUSE_STALE_MODIFY);
 	if (err && err != -EINTR)
 		fuse_writeback_failed(inode, err);
 	fb_mutex_lock(&inode->attr_lock);
@@ -116,27 +118,30 @@ static int wait_written(struct inode *inode, unsigned most)
 	return err ? -EINTR : 0;
 }
 
-/* Any open file that may write; writeback_mutex held. */
-static struct fuse_file *any_writer(struct fuse_inode *fi)
+static struct fuse_file *any_mapped_writer(struct fuse_inode *fi)
 {
 	struct fuse_file *ff;
 
-	if (!list_empty(&fi->writers))
-		return list_first(&fi->writers, struct fuse_file, writer_node);
 	list_for_each (ff, &fi->mapped_files, mapped_node)
 		if (ff->mapped_file->fmode & FMODE_WRITE)
 			return ff;
 	return NULL;
 }
 
-/* The next WRITE, beginning to look at *pos. 0, also when there was none; -ENOMEM. */
-static int write_next(const struct op_ctx *ctx, struct fuse_file *ff, int64_t *pos)
+/* Any open file that may write; writeback_mutex held. */
+static struct fuse_file *any_writer(struct fuse_inode *fi)
+{
+	if (!list_empty(&fi->writers))
+		return list_first(&fi->writers, struct fuse_file, writer_node);
+	return any_mapped_writer(fi);
+}
+
+/* The next WRITE of [*pos, end), beginning to look at *pos. 0, also when there was none; -ENOMEM. */
+static int write_next(const struct op_ctx *ctx, struct fuse_file *ff, int64_t *pos, int64_t end)
 {
 	struct fuse_super *fs = fuse_of(ff->inode);
 	struct fuse_cache *cache = &fuse_i(ff->inode)->cache;
-	size_t room = fuse_conn_has(fs->conn, FUSE_BIG_WRITES)
-			      ? fuse_write_limit(fs) / FUSE_PAGE * FUSE_PAGE
-			      : FUSE_PAGE;
+	size_t room = fuse_write_limit(fs) / FUSE_PAGE * FUSE_PAGE; /* BIG_WRITES or not */
 	struct write_back *wb = iobuf_alloc(sizeof(*wb) + room);
 	int64_t at = 0;
 	size_t len;
@@ -144,8 +149,11 @@ static int write_next(const struct op_ctx *ctx, struct fuse_file *ff, int64_t *p
 	if (!wb)
 		return -ENOMEM;
 	wb->ff = ff;
-	len = fuse_cache_take_changed(cache, pos, inode_size(ff->inode), wb->buf, room, &at,
+	len = fuse_cache_take_changed(cache, pos, end, inode_size(ff->inode), wb->buf, room, &at,
 				      &wb->busy);
+	/* Stored by a mapping: nobody has seen it. */
+	if (len > 0 && fuse_cache_tracked(cache))
+		fuse_stale(ff->inode, STATX_MTIME | STATX_CTIME);
 	if (len > 0)
 		send_back(ctx, wb, len, at);
 	else
@@ -153,26 +161,29 @@ static int write_next(const struct op_ctx *ctx, struct fuse_file *ff, int64_t *p
 	return 0;
 }
 
-/* Sends all that is dirty, in several WRITEs at a time. writeback_mutex held. 0, -EINTR, -ENOMEM. */
-static int start_writing(const struct op_ctx *ctx, struct inode *inode)
+/*
+ * Sends what is dirty of [pos, end), in `most` WRITEs at a time. writeback_mutex held. 0, -EINTR,
+ * -ENOMEM.
+ */
+static int start_writing(const struct op_ctx *ctx, struct inode *inode, int64_t pos, int64_t end,
+			 unsigned most)
 {
 	struct fuse_inode *fi = fuse_i(inode);
 	struct fuse_file *ff = any_writer(fi);
-	int64_t pos = 0;
 	int err = 0;
 
 	if (!ff || !(fuse_cache_tracked(&fi->cache) || fuse_cache_nr_dirty(&fi->cache)))
 		return 0;
-	while (!err && pos < inode_size(inode)) {
-		err = wait_written(inode, MAX_WRITING - 1);
+	while (!err && pos < end && pos < inode_size(inode)) {
+		err = wait_written(inode, most - 1);
 		if (!err)
-			err = write_next(ctx, ff, &pos);
+			err = write_next(ctx, ff, &pos, end);
 	}
 	return err;
 }
 
 /* writeback_mutex held. The first error; -EINTR: not done. */
-static int write_changed(const struct op_ctx *ctx, struct inode *inode)
+static int write_changed(const struct op_ctx *ctx, struct inode *inode, int64_t pos, int64_t end)
 {
 	struct fuse_inode *fi = fuse_i(inode);
 	int err, flush_error;
@@ -180,7 +191,7 @@ static int write_changed(const struct op_ctx *ctx, struct inode *inode)
 	/* A page must not be written twice at a time: its old bytes might come last. */
 	err = wait_written(inode, 0);
 	if (!err)
-		err = start_writing(ctx, inode);
+		err = start_writing(ctx, inode, pos, end, MAX_WRITING);
 	if (!err)
 		err = wait_written(inode, 0);
 	fb_mutex_lock(&inode->attr_lock);
@@ -226,7 +237,7 @@ static int write_times(const struct op_ctx *ctx, struct inode *inode)
 
 static int write_all(const struct op_ctx *ctx, struct inode *inode)
 {
-	int err = write_changed(ctx, inode), times_err;
+	int err = write_changed(ctx, inode, 0, INT64_MAX), times_err;
 
 	if (err == -EINTR)
 		return err;
@@ -247,6 +258,52 @@ int fuse_writeback(const struct op_ctx *ctx, struct inode *inode)
 	err = write_all(ctx, inode);
 	sleep_mutex_unlock(&fi->writeback_mutex);
 	return err;
+}
+
+/*
+ * F94: a daemon that never answers must not hold up sync(2); one that calls it must not wait for
+ * itself, and so there is no limit on what is under way.
+ */
+static void start_all(const struct op_ctx *ctx, struct inode *inode)
+{
+	if (sleep_mutex_lock_killable(&fuse_i(inode)->writeback_mutex))
+		return;
+	if (start_writing(ctx, inode, 0, INT64_MAX, UINT_MAX) == 0)
+		(void)write_times(ctx, inode);
+	sleep_mutex_unlock(&fuse_i(inode)->writeback_mutex);
+}
+
+int fuse_write_pages(const struct op_ctx *ctx, struct inode *inode, int64_t pos, int64_t end)
+{
+	struct fuse_inode *fi = fuse_i(inode);
+	int err;
+
+	if (!fuse_cache_tracked(&fi->cache) && !fuse_is_writeback(inode))
+		return 0;
+	if (sleep_mutex_lock_killable(&fi->writeback_mutex))
+		return -EINTR;
+	err = write_changed(ctx, inode, pos, end);
+	sleep_mutex_unlock(&fi->writeback_mutex);
+	return err;
+}
+
+void fuse_write_times(const struct op_ctx *ctx, struct inode *inode)
+{
+	struct fuse_inode *fi = fuse_i(inode);
+
+	if (!atomic_load(&fi->times_dirty) || sleep_mutex_lock_killable(&fi->writeback_mutex))
+		return;
+	(void)write_times(ctx, inode);
+	sleep_mutex_unlock(&fi->writeback_mutex);
+}
+
+void fuse_ctime_changed(const struct op_ctx *ctx, struct inode *inode)
+{
+	fuse_stale(inode, STATX_CTIME);
+	if (!fuse_is_writeback(inode))
+		return;
+	atomic_store(&fuse_i(inode)->times_dirty, true);
+	fuse_write_times(ctx, inode);
 }
 
 int fuse_hold_writes(struct inode *inode)
@@ -276,22 +333,37 @@ static void unregister(struct fuse_inode *fi)
 	mapped_del(&fi->mapped);
 }
 
-/* Takes the files out of the list. -ENOMEM: another time. */
-static int take_files(struct fuse_inode *fi, struct file ***ret_files, size_t *ret_count)
+/* Finds out whom of the list nobody has mapped any more. False: nobody. */
+static bool find_unmapped(struct fuse_inode *fi)
 {
 	struct fuse_file *ff;
+	bool any = false;
+
+	list_for_each (ff, &fi->mapped_files, mapped_node) {
+		ff->unmapped = !fuse_cache_in_use(&fi->cache, fuse_mapping_key(ff));
+		any |= ff->unmapped;
+	}
+	return any;
+}
+
+/* Takes those out of the list. -ENOMEM: another time. */
+static int take_unmapped(struct fuse_inode *fi, struct file ***ret_files, size_t *ret_count)
+{
+	struct fuse_file *ff, *next;
 	struct file **files;
 	size_t count = 0;
 
 	list_for_each (ff, &fi->mapped_files, mapped_node)
-		count++;
+		count += ff->unmapped;
 	files = malloc(count * sizeof(*files));
 	if (!files)
 		return -ENOMEM;
-	for (count = 0; !list_empty(&fi->mapped_files); count++) {
-		ff = list_first(&fi->mapped_files, struct fuse_file, mapped_node);
+	count = 0;
+	list_for_each_safe (ff, next, &fi->mapped_files, mapped_node) {
+		if (!ff->unmapped)
+			continue;
 		list_del(&ff->mapped_node);
-		files[count] = ff->mapped_file;
+		files[count++] = ff->mapped_file;
 		ff->mapped_file = NULL;
 	}
 	*ret_files = files;
@@ -299,18 +371,20 @@ static int take_files(struct fuse_inode *fi, struct file ***ret_files, size_t *r
 	return 0;
 }
 
-/* With writeback_mutex. Nothing happens while somebody has it mapped. */
+/* With writeback_mutex. What is mapped still, or was when we looked, stays as it is. */
 static void end_mapping(const struct op_ctx *ctx, struct inode *inode, struct file ***ret_files,
 			size_t *ret_count)
 {
 	struct fuse_inode *fi = fuse_i(inode);
 
-	if (list_empty(&fi->mapped_files) || fuse_cache_in_use(&fi->cache))
+	/* What they have changed is sent as long as their handles are there. */
+	if (!find_unmapped(fi) || write_all(ctx, inode) == -EINTR ||
+	    take_unmapped(fi, ret_files, ret_count))
 		return;
-	/* Nobody can change it any more. */
-	if (write_all(ctx, inode) == -EINTR || take_files(fi, ret_files, ret_count))
-		return;
-	fuse_cache_unwatch(&fi->cache);
+	if (list_empty(&fi->mapped_files))
+		fuse_cache_unwatch(&fi->cache);
+	else if (!any_mapped_writer(fi))
+		fuse_cache_untrack(&fi->cache);
 }
 
 static void reap(const struct op_ctx *ctx, struct inode *inode)
@@ -333,18 +407,35 @@ static void reap(const struct op_ctx *ctx, struct inode *inode)
 	sleep_mutex_unlock(&fi->writeback_mutex);
 }
 
-/* The file of some mapping, with a reference; NULL: none is left. */
-static struct file *any_mapped(struct fuse_inode *fi)
+/* The file of some mapping, opened for writing if so wanted, with a reference; NULL: none is left. */
+static struct file *any_mapped(struct fuse_inode *fi, bool write)
 {
 	struct file *file = NULL;
+	struct fuse_file *ff = NULL;
 
 	if (sleep_mutex_lock_killable(&fi->writeback_mutex))
 		return NULL;
-	if (!list_empty(&fi->mapped_files))
-		file = file_get(list_first(&fi->mapped_files, struct fuse_file, mapped_node)
-					->mapped_file);
+	if (write)
+		ff = any_mapped_writer(fi);
+	else if (!list_empty(&fi->mapped_files))
+		ff = list_first(&fi->mapped_files, struct fuse_file, mapped_node);
+	if (ff)
+		file = file_get(ff->mapped_file);
 	sleep_mutex_unlock(&fi->writeback_mutex);
 	return file;
+}
+
+/* cf. vfs_fsync_range(), which Linux calls with the mapped file; here any that may write will do. */
+static int fuse_msync(const struct op_ctx *ctx, struct inode *inode)
+{
+	struct file *file = any_mapped(fuse_i(inode), true);
+	int err;
+
+	if (!file)
+		return 0;
+	err = fuse_file_fsync(ctx, file, 0, INT64_MAX, true);
+	file_put(file);
+	return err;
 }
 
 /* A page behind the frontier was touched. */
@@ -358,7 +449,7 @@ static int fault(const struct op_ctx *ctx, struct inode *inode, int64_t offset)
 		return 0; /* another was faster */
 	if (!fuse_cache_lazy(&fi->cache) || offset >= inode_size(inode))
 		return -EFAULT;
-	file = any_mapped(fi);
+	file = any_mapped(fi, false);
 	if (!file)
 		return -EFAULT;
 	err = fuse_fill_lazily(ctx, file, offset);
@@ -368,6 +459,8 @@ static int fault(const struct op_ctx *ctx, struct inode *inode, int64_t offset)
 
 static const struct mapped_ops mapped_ops = {
 	.sync = fuse_writeback,
+	.msync = fuse_msync,
+	.start = start_all,
 	.reap = reap,
 	.fault = fault,
 };
@@ -396,11 +489,11 @@ int fuse_mapping_begin(struct inode *inode, struct file *file, bool write)
 	struct fuse_inode *fi = fuse_i(inode);
 	struct fuse_file *ff = file->private;
 	uint64_t host_dev, host_ino;
-	int err = write ? fuse_cache_track(&fi->cache) : fuse_cache_watch(&fi->cache);
+	int hostfd, err = write ? fuse_cache_track(&fi->cache) : fuse_cache_watch(&fi->cache);
 
 	if (err)
 		return err;
-	fuse_cache_host_id(&fi->cache, &host_dev, &host_ino);
+	hostfd = fuse_cache_host_id(&fi->cache, &host_dev, &host_ino);
 	if (!ff->mapped_file) {
 		ff->mapped_file = file_get(file);
 		list_add_tail(&fi->mapped_files, &ff->mapped_node);
@@ -408,7 +501,7 @@ int fuse_mapping_begin(struct inode *inode, struct file *file, bool write)
 	if (!atomic_load(&fi->registered))
 		start_clock(inode);
 	/* The clock may have known it before, as dirty, but not the host file. */
-	mapped_set_host(&fi->mapped, host_dev, host_ino);
+	mapped_set_host(&fi->mapped, hostfd, host_dev, host_ino);
 	return 0;
 }
 
@@ -454,7 +547,7 @@ int fuse_writeback_later(const struct op_ctx *ctx, struct inode *inode)
 		return 0;
 	if (sleep_mutex_lock_killable(&fi->writeback_mutex))
 		return -EINTR;
-	err = start_writing(ctx, inode);
+	err = start_writing(ctx, inode, 0, INT64_MAX, MAX_WRITING);
 	sleep_mutex_unlock(&fi->writeback_mutex);
 	return err == -EINTR ? -EINTR : 0;
 }

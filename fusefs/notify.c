@@ -34,6 +34,7 @@ static void fusefs_initialized(struct fuse_conn *conn)
 	sb->time_gran_ns = conn->time_gran_ns;
 	if (conn->minor < 6 && fuse_sb(sb)->max_read < conn->max_readahead) /* V06 */
 		conn->max_readahead = fuse_sb(sb)->max_read / FUSE_PAGE * FUSE_PAGE;
+	fuse_limit_readahead(fuse_sb(sb), conn->max_readahead / FUSE_PAGE);
 	if (fuse_conn_has(conn, FUSE_PASSTHROUGH))
 		sb->stack_depth = (int)conn->max_stack_depth;
 	if (fuse_conn_has(conn, FUSE_POSIX_ACL))
@@ -307,7 +308,7 @@ static int notify_store(struct message *msg)
 	if (err)
 		return err;
 	if (inode_size(inode) < (int64_t)(out.offset + out.size))
-		fuse_size_written(inode, (int64_t)(out.offset + out.size));
+		fuse_size_written(inode, (int64_t)(out.offset + out.size), false);
 	err = store_bytes(msg, inode, (int64_t)out.offset, out.size);
 	inode_put(inode);
 	return err;

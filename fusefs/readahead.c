@@ -1,19 +1,22 @@
 /*
  * Readahead (matrix F81): how much more than was asked for a sequential reader gets, and when; cf.
- * mm/readahead.c, whose windows daemons know. A window is asked for when its first page is missing.
- * With ASYNC_READ the next one is asked for as soon as the reader reaches the marker in the last
- * one, in requests that nobody waits for; so the daemon works while the reader does.
+ * mm/readahead.c, whose windows daemons know. A window is asked for when its first page is missing,
+ * and the next one as soon as the reader reaches the marker in the last one. With ASYNC_READ nobody
+ * waits for such a request; so the daemon works while the reader does.
  *
- * Such a request owns a fill of the cache and holds the open file, and so the inode: RELEASE comes
+ * The request owns a fill of the cache and holds the open file, and so the inode: RELEASE comes
  * after its answer (F59). If it fails, whoever needs the page asks again and gets the error.
  */
+#include <fcntl.h>
 #include <stdlib.h>
 
 #include "fusefs/fusefs.h"
 #include "sentry/base/iobuf.h"
 #include "vfs/file.h"
 
-/* One READ that nobody waits for. */
+#define MAX_HISTORY 64 /* pages: the largest window */
+
+/* One READ for what nobody has asked for yet. */
 struct read_ahead {
 	struct fuse_fill fill;
 	struct fuse_file *ff; /* counted */
@@ -51,12 +54,14 @@ static uint32_t next_window(uint32_t size, uint32_t max)
 }
 
 /* Pages that a window may have: a large request is not cut down to less than one READ. */
-static uint32_t max_window(const struct fuse_super *fs, uint32_t req)
+static uint32_t max_window(const struct fuse_file *ff, uint32_t req)
 {
-	uint32_t max = fs->conn->max_readahead / FUSE_PAGE;
-	uint32_t limit = (uint32_t)(fuse_read_limit(fs) / FUSE_PAGE);
+	uint32_t max = ff->readahead.limit;
+	uint32_t limit = (uint32_t)(fuse_read_limit(fuse_of(ff->inode)) / FUSE_PAGE);
 
-	if (req <= max)
+	if (ff->readahead.advice == POSIX_FADV_SEQUENTIAL)
+		max *= 2;
+	if (req <= max || max == 0)
 		return max;
 	return req < limit ? req : limit;
 }
@@ -66,32 +71,49 @@ static uint32_t pages_of(int64_t pos, size_t want)
 	return (uint32_t)((pos + (int64_t)want - 1) / FUSE_PAGE - pos / FUSE_PAGE + 1);
 }
 
+/* Pages are there that a sequential reader has left behind, `history` of them before the first. */
+static void follow_history(struct fuse_readahead *ra, int64_t first, int64_t history, uint32_t req,
+			   uint32_t max)
+{
+	if (history == first) /* from the beginning of the file on: it will go on */
+		history *= 2;
+	ra->size = history + req < max ? (uint32_t)history + req : max;
+	ra->async_size = 1;
+}
+
+/* attr_lock held. Pages to ask for when page `first` is missing; cf. page_cache_sync_ra(). */
+static uint32_t sync_window(struct fuse_file *ff, int64_t first, uint32_t req, int64_t history)
+{
+	struct fuse_readahead *ra = &ff->readahead;
+	uint32_t max = max_window(ff, req);
+	int64_t gap = first - ra->prev_end / FUSE_PAGE;
+
+	/* Without readahead Linux reads page by page; we what is wanted. */
+	if (max == 0 || ra->advice == POSIX_FADV_RANDOM)
+		return req;
+	if (first == 0 || req > max || gap == 0 || gap == 1) {
+		ra->size = first_window(req, max);
+		ra->async_size = ra->size > req ? ra->size - req : ra->size / 2;
+	} else if (history > req) {
+		follow_history(ra, first, history, req, max);
+	} else {
+		return req; /* here and there: this is not remembered */
+	}
+	ra->start = first;
+	return ra->size > req ? ra->size : req;
+}
+
 int64_t fuse_readahead_miss(struct file *file, int64_t pos, size_t want, int64_t size)
 {
 	struct fuse_file *ff = file->private;
-	struct fuse_super *fs = fuse_of(ff->inode);
-	struct fuse_readahead *ra = &ff->readahead;
-	uint32_t limit = (uint32_t)(fuse_read_limit(fs) / FUSE_PAGE);
 	uint32_t req = pages_of(pos, want < INT32_MAX ? want : INT32_MAX);
-	uint32_t max = max_window(fs, req), window = req;
-	int64_t first = pos / FUSE_PAGE, end = size / FUSE_PAGE + (size % FUSE_PAGE != 0), gap;
+	int64_t end = size / FUSE_PAGE + (size % FUSE_PAGE != 0);
+	int64_t first = pos / FUSE_PAGE, window;
+	int64_t history = fuse_cache_history(&fuse_i(ff->inode)->cache, first, MAX_HISTORY);
 
 	fb_mutex_lock(&ff->inode->attr_lock);
-	gap = first - ra->prev_end / FUSE_PAGE;
-	if (max > 0 && (first == 0 || gap == 0 || gap == 1)) {
-		if (ra->size > 0 && first == ra->start + ra->size)
-			window = next_window(ra->size, max);
-		else
-			window = first_window(req, max);
-		ra->start = first;
-		ra->size = window;
-		ra->async_size = window > req ? window - req : window;
-	}
+	window = sync_window(ff, first, req, history);
 	fb_mutex_unlock(&ff->inode->attr_lock);
-	if (window < req)
-		window = req;
-	if (window > limit)
-		window = limit;
 	return first + window < end ? first + window : end;
 }
 
@@ -108,13 +130,16 @@ static void done(struct fuse_conn *conn, struct fuse_args *args, ssize_t result)
 	if (result >= 0) {
 		if ((size_t)result < len)
 			fuse_size_seen(inode, first * FUSE_PAGE + result, ahead->version);
-		fuse_stale(inode, STATX_ATIME); /* F25 */
+		fuse_accessed(inode); /* F25 */
 	}
 	fuse_file_put(ahead->ff);
 	iobuf_free(ahead);
 }
 
-/* One READ at most: a run of missing pages from *pos_page on. 0; -errno: no more of it. */
+/*
+ * One READ at most: a run of missing pages from *pos_page on. Without ASYNC_READ its answer is waited
+ * for. 0; -errno: no more of it.
+ */
 static int send(const struct op_ctx *ctx, struct file *file, int64_t *pos_page, int64_t end)
 {
 	struct fuse_file *ff = file->private;
@@ -122,8 +147,9 @@ static int send(const struct op_ctx *ctx, struct file *file, int64_t *pos_page, 
 	int64_t limit = (int64_t)(fuse_read_limit(fuse_of(ff->inode)) / FUSE_PAGE);
 	int64_t room = end - *pos_page < limit ? end - *pos_page : limit;
 	struct read_ahead *ahead = iobuf_alloc(sizeof(*ahead) + (size_t)room * FUSE_PAGE);
+	struct fuse_conn *conn = fuse_conn_of(ff->inode);
+	ssize_t result;
 	size_t len;
-	int err;
 
 	if (!ahead)
 		return -ENOMEM;
@@ -139,51 +165,92 @@ static int send(const struct op_ctx *ctx, struct file *file, int64_t *pos_page, 
 	ahead->version = fuse_attr_version(ff->inode);
 	fuse_read_args(file, &ahead->args, &ahead->in, ahead->buf, len,
 		       ahead->fill.first * FUSE_PAGE);
-	ahead->args.done = done;
 	ahead->args.owner = ahead;
-	err = fuse_send_async(ctx, ff->inode, &ahead->args);
-	if (err < 0)
-		done(fuse_conn_of(ff->inode), &ahead->args, err);
-	return err;
+	if (fuse_conn_has(conn, FUSE_ASYNC_READ)) {
+		ahead->args.done = done;
+		result = fuse_send_async(ctx, ff->inode, &ahead->args);
+		if (result == 0)
+			return 0;
+	} else {
+		result = fuse_send(ctx, ff->inode, &ahead->args);
+	}
+	done(conn, &ahead->args, result);
+	return result < 0 ? (int)result : 0;
 }
 
-/* Moves on to the next window when the bytes reach into the last one's marker. */
-static bool take_window(struct fuse_file *ff, int64_t pos, size_t want, int64_t *ret_first,
-			int64_t *ret_end)
+void fuse_readahead_pages(const struct op_ctx *ctx, struct file *file, int64_t first, int64_t end)
+{
+	while (first < end && send(ctx, file, &first, end) == 0)
+		;
+}
+
+/* attr_lock held. The window after the last one; it ends at a multiple of 4 pages. */
+static void next(struct fuse_readahead *ra, uint32_t max)
+{
+	uint32_t size = next_window(ra->size, max);
+	int64_t end;
+
+	ra->start += ra->size;
+	if (size > ra->size)
+		ra->size = size;
+	end = (ra->start + ra->size) & ~(int64_t)3;
+	if (end > ra->start)
+		ra->size = (uint32_t)(end - ra->start);
+	ra->async_size = ra->size;
+}
+
+/* attr_lock held. The page that, when it is read, begins the next window; -1: none of these. */
+static int64_t marker_among(const struct fuse_readahead *ra, int64_t first, uint32_t req)
+{
+	int64_t marker = ra->start + ra->size - ra->async_size;
+
+	return ra->async_size > 0 && first <= marker && marker < first + req ? marker : -1;
+}
+
+/*
+ * Moves on to the next window when the bytes reach into the last one's marker. A congested
+ * connection does not get to read it (D88): it has no marker either.
+ */
+static bool take_window(struct fuse_file *ff, int64_t pos, size_t want, bool congested,
+			int64_t *ret_first, int64_t *ret_end)
 {
 	struct fuse_readahead *ra = &ff->readahead;
 	uint32_t req = pages_of(pos, want < INT32_MAX ? want : INT32_MAX);
-	uint32_t max = max_window(fuse_of(ff->inode), req);
 	int64_t first = pos / FUSE_PAGE, marker;
+	uint32_t max = max_window(ff, req);
 	bool hit;
 
 	fb_mutex_lock(&ff->inode->attr_lock);
-	marker = ra->start + ra->size - ra->async_size;
-	hit = max > 0 && ra->async_size > 0 && first <= marker && marker < first + req;
+	marker = marker_among(ra, first, req);
+	fb_mutex_unlock(&ff->inode->attr_lock);
+	/* A page that has been dropped since marks nothing. */
+	if (max == 0 || marker < 0 ||
+	    fuse_cache_history(&fuse_i(ff->inode)->cache, marker + 1, 1) == 0)
+		return false;
+	fb_mutex_lock(&ff->inode->attr_lock);
+	hit = marker_among(ra, first, req) == marker;
 	if (hit) {
-		ra->start += ra->size;
-		ra->size = ra->async_size = next_window(ra->size, max);
+		next(ra, max);
+		if (congested)
+			ra->async_size = 0;
 		*ret_first = ra->start;
 		*ret_end = ra->start + ra->size;
 	}
 	fb_mutex_unlock(&ff->inode->attr_lock);
-	return hit;
+	return hit && !congested;
 }
 
 void fuse_readahead_hit(const struct op_ctx *ctx, struct file *file, int64_t pos, size_t want)
 {
 	struct fuse_file *ff = file->private;
-	struct fuse_conn *conn = fuse_conn_of(ff->inode);
 	int64_t size = inode_size(ff->inode), eof = size / FUSE_PAGE + (size % FUSE_PAGE != 0);
 	int64_t first, end;
 
 	/* A lazy cache takes pages in their order only. */
-	if (!fuse_conn_has(conn, FUSE_ASYNC_READ) || fuse_cache_lazy(&fuse_i(ff->inode)->cache) || fuse_conn_congested(conn) || /* D88 */
-	    !take_window(ff, pos, want, &first, &end))
+	if (fuse_cache_lazy(&fuse_i(ff->inode)->cache) ||
+	    !take_window(ff, pos, want, fuse_conn_congested(fuse_conn_of(ff->inode)), &first, &end))
 		return;
-	end = end < eof ? end : eof;
-	while (first < end && send(ctx, file, &first, end) == 0)
-		;
+	fuse_readahead_pages(ctx, file, first, end < eof ? end : eof);
 }
 
 void fuse_readahead_passed(struct fuse_file *ff, int64_t end)
@@ -191,4 +258,55 @@ void fuse_readahead_passed(struct fuse_file *ff, int64_t end)
 	fb_mutex_lock(&ff->inode->attr_lock);
 	ff->readahead.prev_end = end;
 	fb_mutex_unlock(&ff->inode->attr_lock);
+}
+
+/* POSIX_FADV_WILLNEED: what is missing, and no more than one window of it. */
+static void will_need(const struct op_ctx *ctx, struct file *file, int64_t offset, int64_t end)
+{
+	struct fuse_file *ff = file->private;
+	int64_t size = inode_size(ff->inode), first = offset / FUSE_PAGE, last;
+
+	if (size <= offset || (ff->open_flags & FOPEN_DIRECT_IO) || ff->backing)
+		return;
+	last = ((end < size ? end : size) - 1) / FUSE_PAGE + 1;
+	if (last > first + max_window(ff, 0))
+		last = first + max_window(ff, 0);
+	fuse_readahead_pages(ctx, file, first, last);
+}
+
+/* POSIX_FADV_DONTNEED: whole pages, of which none is dirty. */
+static int dont_need(const struct op_ctx *ctx, struct file *file, int64_t offset, int64_t end)
+{
+	struct fuse_file *ff = file->private;
+	int64_t size = inode_size(ff->inode), first = (offset + FUSE_PAGE - 1) / FUSE_PAGE * FUSE_PAGE;
+	int err = fuse_write_pages(ctx, ff->inode, offset, end);
+
+	if (end < size)
+		end = end / FUSE_PAGE * FUSE_PAGE;
+	if (first < end)
+		fuse_cache_invalidate(&fuse_i(ff->inode)->cache, first, end);
+	return err == -EINTR ? err : 0;
+}
+
+int fuse_fadvise(const struct op_ctx *ctx, struct file *file, int64_t offset, int64_t len, int advice)
+{
+	struct fuse_file *ff = file->private;
+	int64_t end = len == 0 || len > INT64_MAX - offset ? INT64_MAX : offset + len;
+
+	switch (advice) {
+	case POSIX_FADV_NORMAL:
+	case POSIX_FADV_RANDOM:
+	case POSIX_FADV_SEQUENTIAL:
+		fb_mutex_lock(&ff->inode->attr_lock);
+		ff->readahead.advice = advice;
+		fb_mutex_unlock(&ff->inode->attr_lock);
+		return 0;
+	case POSIX_FADV_WILLNEED:
+		will_need(ctx, file, offset, end);
+		return 0;
+	case POSIX_FADV_DONTNEED:
+		return dont_need(ctx, file, offset, end);
+	default:
+		return 0;
+	}
 }

@@ -287,10 +287,18 @@ static void fuse_show_options(struct superblock *sb, struct strbuf *out)
 		strbuf_printf(out, ",max_read=%u", fs->max_read);
 }
 
+/* F94: what is dirty here goes. There is no SYNCFS for a daemon that the kernel does not trust. */
+static int fuse_sync_fs(const struct op_ctx *ctx, struct superblock *sb)
+{
+	mapped_sync_all(ctx, sb);
+	return 0;
+}
+
 static const struct superblock_ops fuse_super_ops = {
 	.free_inode = fuse_free_inode,
 	.evict_inode = fuse_evict_inode,
 	.statfs = fuse_statfs,
+	.sync_fs = fuse_sync_fs,
 	.encode_fh = fuse_encode_fh,
 	.fh_to_inode = fuse_fh_to_inode,
 	.umount_begin = fuse_umount_begin,
@@ -317,6 +325,7 @@ static struct fuse_super *fuse_super_new(struct superblock *sb, const struct fus
 	fs->user_id = opts->user_id;
 	fs->group_id = opts->group_id;
 	atomic_init(&fs->default_permissions, opts->default_permissions);
+	atomic_init(&fs->readahead_pages, fs->conn->max_readahead / FUSE_PAGE);
 	fs->allow_other = opts->allow_other;
 	fs->max_read = UINT32_MAX;
 	if (opts->has_max_read)
@@ -520,5 +529,5 @@ int fusefs_init(void)
 	filesystem_register(&fuseblk_type);
 	filesystem_register(&fuse_type);
 	fusectl_init();
-	return 0;
+	return fuse_bdi_init();
 }

@@ -76,10 +76,10 @@ ssize_t fuse_listxattr(const struct op_ctx *ctx, struct dentry *dentry, char *li
 }
 
 /* A failed or interrupted change may still have happened: ctime is asked again. */
-static int changed(struct inode *inode, int err)
+static int changed(const struct op_ctx *ctx, struct inode *inode, int err)
 {
 	if (err == 0)
-		fuse_stale(inode, STATX_CTIME);
+		fuse_ctime_changed(ctx, inode);
 	return err;
 }
 
@@ -95,7 +95,7 @@ int fuse_send_setxattr(const struct op_ctx *ctx, struct inode *inode, const char
 			     : FUSE_COMPAT_SETXATTR_IN_SIZE);
 	fuse_args_name(&args, name);
 	fuse_args_in(&args, value, in->size);
-	return changed(inode, (int)fuse_send(ctx, inode, &args));
+	return changed(ctx, inode, (int)fuse_send(ctx, inode, &args));
 }
 
 int fuse_setxattr(const struct op_ctx *ctx, struct dentry *dentry, const char *name,
@@ -122,5 +122,5 @@ int fuse_removexattr(const struct op_ctx *ctx, struct dentry *dentry, const char
 		return -EIO;
 	fuse_args_init(&args, FUSE_REMOVEXATTR, inode);
 	fuse_args_name(&args, name);
-	return changed(inode, (int)fuse_send(ctx, inode, &args));
+	return changed(ctx, inode, (int)fuse_send(ctx, inode, &args));
 }

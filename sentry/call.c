@@ -633,6 +633,30 @@ bool call_kill(struct task *task)
 	return busy;
 }
 
+void call_exit_begin(struct task *task)
+{
+	fb_mutex_lock(&task->call.lock);
+	task->call.waiter = waiter_self();
+	fb_mutex_unlock(&task->call.lock);
+}
+
+void call_exit_end(struct task *task)
+{
+	fb_mutex_lock(&task->call.lock);
+	task->call.waiter = NULL;
+	fb_mutex_unlock(&task->call.lock);
+}
+
+void call_kill_exit(struct task *task)
+{
+	struct call *call = &task->call;
+
+	fb_mutex_lock(&call->lock);
+	if (task->exiting && call->waiter)
+		waiter_interrupt(call->waiter, WAITER_SIGNAL | WAITER_KILLED);
+	fb_mutex_unlock(&call->lock);
+}
+
 void call_get_stats(struct call_stats *ret)
 {
 	*ret = (struct call_stats){

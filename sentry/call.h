@@ -85,6 +85,10 @@ void call_exec_running(struct task *task);
 void call_exec_failed(struct task *task, int64_t error, struct user_regs_struct *regs);
 /* The task is dying. Its fiber, if any, is told to unwind; true when there is one. */
 bool call_kill(struct task *task);
+/* The fiber that closes a dying task's files: a SIGKILL that comes only now ends its waits. */
+void call_exit_begin(struct task *task);
+void call_exit_end(struct task *task);
+void call_kill_exit(struct task *task);
 
 struct call_stats {
 	uint64_t calls, native, parks, parked, unparked, signalled, restarted, execs;

@@ -39,6 +39,8 @@ static void state_free(struct exec_state *state)
 	free(state->filename);
 	for (unsigned i = 0; i < state->nr_prefix; i++)
 		free(state->prefix[i]);
+	for (unsigned i = 0; i < state->nr_scripts; i++)
+		file_put(state->scripts[i]);
 	if (state->main)
 		file_put(state->main);
 	if (state->interp)

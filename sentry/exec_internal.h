@@ -26,6 +26,13 @@ struct exec_state {
 	char *prefix[EXEC_PREFIX_MAX]; /* arguments in front; owned */
 	unsigned nr_prefix, argv_drop;
 
+	/*
+	 * The scripts that led to the program. Counted: they are closed when all is done, as in Linux,
+	 * where fput() waits for the way back.
+	 */
+	struct file *scripts[EXEC_DEPTH_MAX + 1];
+	unsigned nr_scripts;
+
 	/* Images */
 	struct file *main, *interp; /* counted; interp NULL = none */
 	struct elf_image main_elf, interp_elf;

@@ -61,41 +61,22 @@ static int open_program(const struct op_ctx *ctx, const struct path *base, const
 	return 0;
 }
 
-#define HEAD_BYTES 4096
-
-/* A file under examination. Its first page has all the headers there are, nearly always. */
+/* A file under examination. */
 struct program {
 	const struct op_ctx *ctx;
 	struct file *file; /* borrowed */
-	char *head;	   /* owned; zero-padded to HEAD_BYTES */
+	char *head;	   /* owned; zero-padded to SCRIPT_HEAD_BYTES */
 	size_t head_len;
 };
-
-static ssize_t read_file(const struct program *program, void *buf, size_t len, int64_t pos)
-{
-	size_t done = 0;
-	ssize_t got;
-
-	while (done < len) {
-		got = kernel_read(program->ctx, program->file, (char *)buf + done, len - done,
-				  pos + (int64_t)done);
-		if (got < 0)
-			return got;
-		if (!got)
-			break;
-		done += (size_t)got;
-	}
-	return (ssize_t)done;
-}
 
 static int program_init(struct program *program, const struct op_ctx *ctx, struct file *file)
 {
 	ssize_t got;
 
-	*program = (struct program){ .ctx = ctx, .file = file, .head = calloc(1, HEAD_BYTES) };
+	*program = (struct program){ .ctx = ctx, .file = file, .head = calloc(1, SCRIPT_HEAD_BYTES) };
 	if (!program->head)
 		return -ENOMEM;
-	got = read_file(program, program->head, HEAD_BYTES, 0);
+	got = kernel_read(ctx, file, program->head, SCRIPT_HEAD_BYTES, 0);
 	if (got < 0) {
 		free(program->head);
 		program->head = NULL;
@@ -111,13 +92,13 @@ static void program_destroy(struct program *program)
 	program->head = NULL;
 }
 
-/* For elf_source. */
+/* For elf_source. As Linux, each header by a call of its own: a FUSE daemon may see them. */
 static ssize_t program_read(void *arg, void *buf, size_t len, int64_t pos)
 {
 	const struct program *program = arg;
 
-	if ((uint64_t)pos + len > program->head_len)
-		return read_file(program, buf, len, pos);
+	if (pos != 0 || len > program->head_len)
+		return kernel_read(program->ctx, program->file, buf, len, pos);
 	memcpy(buf, program->head + pos, len);
 	return (ssize_t)len;
 }
@@ -230,7 +211,7 @@ static int follow_scripts(struct task *task, const struct path *base, const char
 		}
 		err = open_script_interp(task, base, name, ret_program->head, state, &next);
 		program_destroy(ret_program);
-		file_put(file);
+		state->scripts[state->nr_scripts++] = file;
 		if (!err && depth >= EXEC_DEPTH_MAX) {
 			file_put(next);
 			err = -ELOOP;

@@ -318,6 +318,25 @@ enum isolation launch_isolation(void)
 	return in_force;
 }
 
+static struct host_watch mappings_watch;
+
+static void mappings_changed(struct host_watch *watch, unsigned events)
+{
+	(void)watch;
+	(void)events;
+	mapped_events();
+}
+
+/* Without it mappings that have gone are noticed by a clock. */
+static void watch_mappings(void)
+{
+	int hostfd = mapped_open_events();
+	int err = hostfd < 0 ? hostfd : host_watch_add(&mappings_watch, hostfd, mappings_changed);
+
+	if (err)
+		fb_log(LOG_INFO, "the host does not tell when a mapping ends: %s", strerror(-err));
+}
+
 static int run(struct launch *launch, struct launch_result *result)
 {
 	in_force = result->isolation;
@@ -340,6 +359,8 @@ static int run(struct launch *launch, struct launch_result *result)
 	mapped_set_can_fault();
 	if (!err)
 		err = sched_start(trap->receive);
+	if (!err)
+		watch_mappings();
 	if (!err && launch->config->started)
 		launch->config->started(guest_pid_of(launch->first));
 	if (err)

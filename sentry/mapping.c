@@ -184,7 +184,7 @@ int64_t mapping_mmap(struct task *task)
 
 static int sync_mapped(uint64_t dev, uint64_t ino, void *arg)
 {
-	return mapped_sync(task_ctx(arg), dev, ino);
+	return mapped_msync(task_ctx(arg), dev, ino);
 }
 
 /*

@@ -18,6 +18,7 @@
 
 #include "sentry/base/err.h"
 #include "sentry/base/log.h"
+#include "sentry/call.h"
 #include "sentry/exec.h"
 #include "sentry/usermem.h"
 #include "vfs/cred.h"
@@ -434,6 +435,16 @@ struct task *process_task(struct process *process)
 		task = task_get(list_first(&process->threads, struct task, thread_node));
 	fb_mutex_unlock(&list_lock);
 	return task;
+}
+
+void process_kill_exit(struct process *process)
+{
+	struct task *task;
+
+	fb_mutex_lock(&list_lock);
+	list_for_each(task, &process->threads, thread_node)
+		call_kill_exit(task);
+	fb_mutex_unlock(&list_lock);
 }
 
 struct task *task_get_by_guest_tid(pid_t guest_tid)

@@ -152,6 +152,11 @@ struct task *task_by_tid(pid_t tid);
 /* The same with a reference, for other threads: SIGKILL ends a trapped call at any moment. */
 struct task *task_get_by_tid(pid_t tid);
 /* By guest ids, for kill, prlimit, /proc; returns a reference or NULL. */
+/*
+ * It gets a SIGKILL. The host drops it when the process has begun to exit; then what its exit waits
+ * for, such as a daemon that does not answer FLUSH, holds it up no longer.
+ */
+void process_kill_exit(struct process *process);
 struct task *task_get_by_guest_tid(pid_t guest_tid);
 struct process *process_get_by_guest_pid(pid_t guest_pid);
 struct task *task_get(struct task *task);

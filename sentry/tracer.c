@@ -232,11 +232,18 @@ static void exec_commit_fiber(void *arg)
 	task_put(task);
 }
 
+static void close_files(struct task *task)
+{
+	call_exit_begin(task);
+	task_exit(task);
+	call_exit_end(task);
+}
+
 static void exit_fiber(void *arg)
 {
 	struct task *task = arg;
 
-	task_exit(task);
+	close_files(task);
 	task_put(task);
 }
 
@@ -244,15 +251,14 @@ static void exit_and_resume_fiber(void *arg)
 {
 	struct task *task = arg;
 
-	task_exit(task);
+	close_files(task);
 	tracer_post(task, TRACER_EXITED);
 	task_put(task);
 }
 
 /*
  * A signal has ended it: nothing that the closing of its files would wait for holds it up, such as a
- * daemon that does not answer FLUSH. What is to be sent is sent all the same. It is too late for
- * another SIGKILL: the host's kernel drops what is sent to a process that exits.
+ * daemon that does not answer FLUSH. What is to be sent is sent all the same.
  */
 static void killed_exit_fiber(void *arg)
 {

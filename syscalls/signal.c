@@ -72,6 +72,16 @@ static int64_t kill_zombie(pid_t host_pid)
 	return parent ? 0 : -ESRCH;
 }
 
+/* Asked just before it is sent. */
+static bool may_send(struct task *task, struct process *process, int signo)
+{
+	if (!may_signal_process(task, process, signo))
+		return false;
+	if (signo == SIGKILL)
+		process_kill_exit(process);
+	return true;
+}
+
 static int64_t kill_one(struct task *task, pid_t pid, int signo)
 {
 	struct process *process = process_get_by_guest_pid(pid);
@@ -86,7 +96,7 @@ static int64_t kill_one(struct task *task, pid_t pid, int signo)
 		process = process_get(thread->process);
 		task_put(thread);
 	}
-	ok = may_signal_process(task, process, signo);
+	ok = may_send(task, process, signo);
 	process_put(process);
 	return ok ? CALL_NATIVE : -EPERM;
 }
@@ -114,7 +124,7 @@ static void walk_audience(struct task *task, struct audience *who, int signo, bo
 		if (!in_audience(task, who, process))
 			continue;
 		who->members++;
-		if (!may_signal_process(task, process, signo))
+		if (!may_send(task, process, signo))
 			continue;
 		who->permitted++;
 		if (send && signo)
@@ -172,6 +182,8 @@ static int64_t kill_thread(struct task *task, int tgid, int tid, int signo)
 		result = -ESRCH;
 	else if (!may_signal(task, target, signo))
 		result = -EPERM;
+	else if (signo == SIGKILL)
+		process_kill_exit(target->process);
 	task_put(target);
 	return result;
 }
@@ -224,7 +236,7 @@ int64_t sys_pidfd_send_signal(struct task *task, const uint64_t *args)
 		result = -EINVAL;
 	else if (process->exited)
 		result = -ESRCH;
-	else if (!may_signal_process(task, process, signo))
+	else if (!may_send(task, process, signo))
 		result = -EPERM;
 	else
 		result = signo ? task_signal_process(process, signo) : 0;

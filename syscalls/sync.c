@@ -83,6 +83,11 @@ int64_t sys_sync_file_range(struct task *task, const uint64_t *args)
 	type = file->inode->mode & S_IFMT;
 	if (type != S_IFREG && type != S_IFBLK && type != S_IFDIR && type != S_IFLNK)
 		result = -ESPIPE;
+	else if (type == S_IFREG && file->op->write_range)
+		result = flags & SYNC_FILE_RANGE_WRITE
+				 ? file->op->write_range(task_ctx(task), file, offset,
+							 nbytes ? end : INT64_MAX)
+				 : 0;
 	else if ((flags & SYNC_FILE_RANGE_WAIT_AFTER) && type == S_IFREG)
 		result =
 			vfs_fsync(task_ctx(task), file, offset, nbytes ? end - 1 : INT64_MAX, true);
@@ -101,6 +106,9 @@ int64_t sys_fadvise64(struct task *task, const uint64_t *args)
 		result = -ESPIPE;
 	else if ((int64_t)args[2] < 0 || (unsigned)args[3] > POSIX_FADV_NOREUSE)
 		result = -EINVAL;
+	else if (file->op->fadvise && !(file->fmode & FMODE_PATH))
+		result = file->op->fadvise(task_ctx(task), file, (int64_t)args[1],
+					   (int64_t)args[2], (int)args[3]);
 	file_put(file);
 	return result;
 }
@@ -116,6 +124,9 @@ int64_t sys_readahead(struct task *task, const uint64_t *args)
 		result = -EBADF;
 	else if (!S_ISREG(file->inode->mode) && !S_ISBLK(file->inode->mode))
 		result = -EINVAL;
+	else if (file->op->fadvise)
+		result = file->op->fadvise(task_ctx(task), file, (int64_t)args[1],
+					   (int64_t)args[2], POSIX_FADV_WILLNEED);
 	file_put(file);
 	return result;
 }

@@ -1,10 +1,12 @@
 # A libfuse newer than the system's, beside it: the source package of Debian's next release, with its
 # examples, which Debian 12's libfuse3-dev has only in part. Sourced by the tests that use it.
 
-# newer_libfuse: builds build/libfuse/{lib,example,util}. Fails where it cannot be had, and prints why.
+# newer_libfuse: builds build/libfuse/{lib,example,util}, and an empty file `uring` beside them if the
+# library can use io_uring. Fails where it cannot be had, and prints why.
 newer_libfuse() {
-	local to=$PWD/build/libfuse tool
-	[ -e "$to/complete" ] && return 0
+	local to=$PWD/build/libfuse tool uring=without
+	pkg-config --exists liburing numa && uring=with
+	[ "$(cat "$to/complete" 2>/dev/null)" = "$uring io_uring" ] && return 0
 	for tool in apt-get meson ninja g++; do
 		command -v $tool >/dev/null || { echo "$tool is not installed"; return 1; }
 	done
@@ -17,7 +19,9 @@ newer_libfuse() {
 			-Dinitscriptdir= -Dudevrulesdir=/none $(grep -q enable-custom-io meson_options.txt &&
 				echo -Denable-custom-io=true) && ninja -C "$to/b"
 	) >"$to/log" 2>&1 || { echo "libfuse could not be built: $(tail -n 1 "$to/log")"; return 1; }
-	mv "$to/b/lib" "$to/b/example" "$to/b/util" "$to/" && rm -r "$to/b" "$to/apt" && : >"$to/complete"
+	! grep -qs 'define HAVE_URING' "$to/b/fuse_config.h" "$to/b/libfuse_config.h" || : >"$to/uring"
+	mv "$to/b/lib" "$to/b/example" "$to/b/util" "$to/" && rm -r "$to/b" "$to/apt" &&
+		echo "$uring io_uring" >"$to/complete"
 }
 
 # Downloads into the current directory, with apt's signatures but none of the system's apt state.

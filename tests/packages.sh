@@ -37,7 +37,7 @@ build_packages=(gcc libc6-dev cmake ninja-build pkg-config libseccomp-dev libcap
 	libxxhash-dev libfuse3-dev fuse3)
 test_packages=(libcriterion-dev clang libclang-rt-14-dev bubblewrap python3 perl git make tar
 	busybox-static sqlite3 util-linux procps tmux vim-tiny less scdoc golang-go python3-venv bindfs squashfuse
-	squashfs-tools fuse-overlayfs meson g++ liburing-dev
+	squashfs-tools fuse-overlayfs meson g++ liburing-dev libnuma-dev
 	unionfs-fuse disorderfs)
 
 # configure_and_build PRESET [TARGET...]

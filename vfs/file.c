@@ -23,6 +23,7 @@
 #include "vfs/file/epoll.h"
 #include "vfs/inode.h"
 #include "vfs/lock.h"
+#include "vfs/mapped.h"
 #include "vfs/superblock.h"
 
 #ifndef PIPEFS_MAGIC
@@ -84,13 +85,13 @@ int file_new(const struct op_ctx *ctx, const struct path *path, unsigned flags,
 	return 0;
 }
 
-static int take_write_access(struct file *file)
+static int take_write_access(const struct op_ctx *ctx, struct file *file)
 {
 	int err;
 
 	if (!(file->fmode & FMODE_WRITE) || !inode_is_reg(file->inode))
 		return 0;
-	err = inode_get_write_access(file->inode);
+	err = mapped_get_write_access(ctx, file->inode);
 	if (!err)
 		file->fmode |= FMODE_WRITER;
 	return err;
@@ -115,7 +116,7 @@ int file_do_open(const struct op_ctx *ctx, struct file *file)
 	if (!file->inode->fop)
 		return -ENXIO;
 	file->op = file->inode->fop;
-	err = take_write_access(file);
+	err = take_write_access(ctx, file);
 	if (err)
 		return err;
 	if (file->op->open) {

@@ -16,6 +16,7 @@
 #include "vfs/file.h"
 #include "vfs/fs_struct.h"
 #include "vfs/inode.h"
+#include "vfs/mapped.h"
 #include "vfs/namei_internal.h"
 #include "vfs/perm.h"
 #include "vfs/superblock.h"
@@ -143,7 +144,7 @@ static int truncate_opened(const struct op_ctx *ctx, struct file *file)
 	int err;
 
 	if (!(file->fmode & FMODE_WRITER)) {
-		err = inode_get_write_access(file->inode);
+		err = mapped_get_write_access(ctx, file->inode);
 		if (err)
 			return err;
 	}

@@ -157,8 +157,11 @@ static int rename_lookup(struct rename *r)
 	err = lookup_one_locked(r->ctx, r->old_dir.dentry, &r->old_last, r->lookup, &r->old);
 	if (err)
 		return err;
+	/* What is exchanged is as any other name. */
 	return lookup_one_locked(r->ctx, r->new_dir.dentry, &r->new_last,
-				 r->lookup | LOOKUP_RENAME_TARGET, &r->new);
+				 r->flags & RENAME_EXCHANGE ? r->lookup
+							    : r->lookup | LOOKUP_RENAME_TARGET,
+				 &r->new);
 }
 
 /* What do_renameat2() checks between lookup and vfs_rename(). */

@@ -241,6 +241,9 @@ ssize_t kernel_read(const struct op_ctx *ctx, struct file *file, void *buf, size
 		if (n <= 0)
 			return done > 0 ? (ssize_t)done : n;
 		done += (size_t)n;
+		/* To ask for more would have a FUSE daemon asked for the size once more. */
+		if (inode_is_reg(file->inode) && pos == inode_size(file->inode))
+			break;
 	}
 	return (ssize_t)done;
 }

@@ -68,6 +68,19 @@ cat m/hello m/hello m/hello >/dev/null &
 kill -STOP $pid; sleep 0.1; kill -CONT $pid
 wait $! && @ok "stop and continue in the middle of reading" || @no "stop and continue in the middle of reading"
 @works "unmounted after all that" fusermount3 -u /w/m
+
+# A daemon that has FLUSH; hello refuses it, and is not asked again.
+mkdir src; echo text >src/file; mkfifo go come
+passthrough_ll -f -o source=/w/src /w/m >/dev/null 2>&1 & pid=$!
+@within 5 mounted
+bash -c 'exec 5<m/file; echo >go; read -r line <come; exit 7' & client=$!
+read -r line <go
+kill -STOP $pid; left=$(cat /sys/fs/fuse/connections/*/waiting); echo >come
+@works "client that exits: it waits for FLUSH" @within 5 waiting $((left + 1))
+kill -9 $client; wait $client; status=$?
+@is "client that waits for FLUSH at its exit: SIGKILL ends the wait" 7 echo $status
+kill -CONT $pid
+@works "unmounted after that" fusermount3 -u /w/m
 wait $pid
 mkdir src; seq 100000 >src/f
 for i in 1 2 3 4 5 6; do

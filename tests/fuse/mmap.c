@@ -120,7 +120,7 @@ Test(fuse_mmap, changed_pages_are_sent_in_batches)
 	memset(at, 1, 3 * 4096);
 	first = expect_write(d, 8192);
 	second = expect_write(d, 4096);
-	cr_assert_eq(mapped_sync(CTX, 0, 0), 0); /* another host file: nothing */
+	cr_assert_eq(mapped_msync(CTX, 0, 0), 0); /* another host file: nothing */
 	expect_reply(d, FUSE_FSYNC, 5, NULL, 0);
 	cr_assert_eq(file->op->fsync(CTX, file, 0, INT64_MAX, false), 0);
 	check_write(first, 0, 8192);
@@ -718,6 +718,7 @@ Test(fuse_mmap, pages_of_a_mapping_are_reclaimed_after_it)
 		if (i) {
 			cr_assert_eq(at[9], 'm');
 			munmap(at, 4096);
+			mapped_reap(CTX, mapped->inode->sb);
 			cr_assert_eq(client_pread(d, mapped, &byte, 1, 9), 1);
 		}
 	}
@@ -725,4 +726,34 @@ Test(fuse_mmap, pages_of_a_mapping_are_reclaimed_after_it)
 	client_close(d, mapped);
 	client_close(d, other);
 	DAEMON_STOP(d);
+}
+
+/* Y15: msync(2) is an fdatasync(2) of a file that is mapped. */
+Test(fuse_mmap, msync_sends_the_changed_page_and_fsync)
+{
+	struct daemon *d = daemon_start(NULL);
+	struct file *file = open_file(d, 4096, 0);
+	struct mmap_request req = {0, 4096, PROT_READ | PROT_WRITE, MAP_SHARED};
+	char data[4096] = {0}, *at;
+	struct stat host;
+	struct step *w, *s;
+	int hostfd;
+
+	expect_read(d, data, 4096);
+	cr_assert_eq(file->op->mmap(CTX, file, &req, &hostfd), 0);
+	at = mmap(NULL, 4096, PROT_READ | PROT_WRITE, MAP_SHARED, hostfd, 0);
+	cr_assert_eq(fstat(hostfd, &host), 0);
+	close(hostfd);
+	at[5] = 'x';
+	w = expect_write(d, 4096);
+	s = expect_reply(d, FUSE_FSYNC, 5, NULL, 0);
+	cr_assert_eq(mapped_msync(CTX, host.st_dev, host.st_ino), 0);
+	check_write(w, 0, 4096);
+	cr_expect_eq(step_in(s, struct fuse_fsync_in)->fh, 3);
+	cr_expect_eq(step_in(s, struct fuse_fsync_in)->fsync_flags, FUSE_FSYNC_FDATASYNC);
+	at[5] = 'y';
+	expect_write(d, 4096);
+	expect_error(d, FUSE_FSYNC, 5, ENOSPC);
+	cr_assert_eq(mapped_msync(CTX, host.st_dev, host.st_ino), -ENOSPC);
+	finish(d, file, at, 4096);
 }

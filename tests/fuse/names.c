@@ -301,3 +301,53 @@ Test(fuse_names, without_export_support_nothing_is_asked)
 	path_put(&path);
 	DAEMON_STOP(d);
 }
+
+/* F165, B38: a handle may still be an id, and nothing is ever found by one. */
+Test(fuse_names, no_export_support_leaves_handles_as_ids_only)
+{
+	struct daemon *d = start(FUSE_NO_EXPORT_SUPPORT | FUSE_EXPORT_SUPPORT);
+	struct path path = look_up(d, "/f", 5, S_IFREG | 0644), found;
+	struct vfs_handle h = {.bytes = 128};
+
+	cr_assert_eq(vfs_name_to_handle(&path, false, &h), -EOPNOTSUPP);
+	cr_assert_eq(vfs_name_to_handle(&path, true, &h), 0);
+	cr_assert_eq(h.words[1], 5);
+	cr_assert_eq(vfs_handle_to_path(CTX, path.mnt, &h, &found), -ESTALE);
+	path_put(&path);
+	DAEMON_STOP(d);
+}
+
+static uint32_t flags_of_set_acl(uint64_t flags, uid_t uid, uint32_t gid)
+{
+	struct daemon_config config = {.flags = flags | FUSE_SETXATTR_EXT, .options = "allow_other", .uid = uid};
+	struct daemon *d = daemon_start(&config);
+	struct fuse_entry_out entry = make_entry(5, S_IFREG | S_ISGID | 0770, 0, 100);
+	uint32_t setxattr_flags;
+	struct kstat st;
+	struct path path;
+	struct step *s;
+	char acl[100];
+	size_t n = make_acl(acl, 77, 4);
+
+	expect_attr(d, FUSE_GETATTR, 1, S_IFDIR | 0701, 0, 100);
+	cr_assert_eq(client_stat(d, "/", &st), 0); /* INIT is answered: who judges is known */
+	entry.attr.uid = uid;
+	entry.attr.gid = gid;
+	expect_reply(d, FUSE_LOOKUP, 1, &entry, sizeof(entry));
+	cr_assert_eq(path_lookup(CTX, NULL, "/f", 0, &path), 0);
+	s = expect_reply(d, FUSE_SETXATTR, 5, NULL, 0);
+	cr_assert_eq(vfs_setxattr(CTX, &path, ACL_ACCESS_NAME, acl, n, 0), 0);
+	setxattr_flags = step_in(s, struct fuse_setxattr_in)->setxattr_flags;
+	path_put(&path);
+	DAEMON_STOP(d);
+	return setxattr_flags;
+}
+
+/* W13, F124: the daemon drops set-gid when a stranger to the group, who is not privileged, asks. */
+Test(fuse_names, setting_an_acl_kills_set_gid_of_another_group)
+{
+	cr_expect_eq(flags_of_set_acl(FUSE_POSIX_ACL, 1000, 2000), FUSE_SETXATTR_ACL_KILL_SGID);
+	cr_expect_eq(flags_of_set_acl(FUSE_POSIX_ACL, 1000, 1000), 0);
+	cr_expect_eq(flags_of_set_acl(FUSE_POSIX_ACL, 0, 2000), 0);
+	cr_expect_eq(flags_of_set_acl(0, 1000, 2000), 0);
+}

@@ -203,22 +203,31 @@ static void read_at(struct daemon *d, struct file *file, size_t len, int64_t pos
 	free(buf);
 }
 
-/* F81, L03: windows grow as Linux's, and without ASYNC_READ one is asked for when it is needed. */
+/* The reader of that page leads to one READ of `size` bytes. */
+static struct step *expect_and_read(struct daemon *d, struct file *file, char *data, uint32_t size,
+				    int64_t page)
+{
+	struct step *s = expect_reply(d, FUSE_READ, 5, data, size);
+
+	read_at(d, file, 4096, page * 4096);
+	return s;
+}
+
+/* F81, L03: windows grow as Linux's; without ASYNC_READ the reader waits for each. */
 Test(fuse_read, sequential_reader_gets_readahead)
 {
 	struct daemon_config config = {.max_readahead = 131072};
 	struct daemon *d = daemon_start(&config);
 	struct file *file = open_file(d, 1 << 20, 0);
 	char *data = malloc(131072);
-	uint64_t pos = 0;
+	uint64_t pos = 16384, page = 1;
 
 	memset(data, 'r', 131072);
-	for (uint32_t size = 16384; size <= 131072; pos += size, size *= 2) {
-		struct step *s = expect_reply(d, FUSE_READ, 5, data, size);
-
-		for (uint32_t i = 0; i < size; i += 4096)
-			read_at(d, file, 4096, (int64_t)(pos + i));
-		check_read(d, s, pos, size);
+	check_read(d, expect_and_read(d, file, data, 16384, 0), 0, 16384);
+	for (uint32_t size = 32768; size <= 131072; pos += size, size *= 2) {
+		check_read(d, expect_and_read(d, file, data, size, (int64_t)page), pos, size);
+		while (++page * 4096 < pos)
+			read_at(d, file, 4096, (int64_t)page * 4096);
 	}
 	free(data);
 	client_close(d, file);
@@ -368,8 +377,7 @@ Test(fuse_read, over_the_budget_pages_are_read_again)
 /* The budget: however much is read, only so much is kept. */
 Test(fuse_read, a_long_scan_keeps_the_budget)
 {
-	struct daemon_config config = {.max_readahead = 131072};
-	struct daemon *d = daemon_start(&config);
+	struct daemon *d = daemon_start(NULL); /* without readahead */
 	struct file *file = open_file(d, 64 * 131072, 0);
 	char *data = malloc(131072);
 
@@ -382,6 +390,91 @@ Test(fuse_read, a_long_scan_keeps_the_budget)
 	}
 	cr_assert_gt(fuse_cache_pages(), 0);
 	free(data);
+	client_close(d, file);
+	DAEMON_STOP(d);
+}
+
+/* Reads the first of two pages, has the daemon say another size, reads it again. */
+static void read_around_a_new_size(uint64_t flags, uint64_t new_size, bool dropped)
+{
+	struct daemon_config config = {.flags = flags};
+	struct daemon *d = daemon_start(&config);
+	struct file *file = open_file(d, 8192, FOPEN_KEEP_CACHE);
+	struct fuse_notify_inval_inode_out inval = {.ino = 5, .off = -1}; /* attributes only */
+	char *data = malloc(8192);
+	struct step *s;
+	struct kstat st;
+
+	memset(data, 'r', 8192);
+	expect_reply(d, FUSE_READ, 5, data, 8192);
+	read_at(d, file, 8192, 0);
+	cr_assert_gt(daemon_notify(d, FUSE_NOTIFY_INVAL_INODE, &inval, sizeof(inval)), 0);
+	expect_attr(d, FUSE_GETATTR, 5, S_IFREG | 0644, new_size, 100);
+	cr_assert_eq(client_stat(d, "/f", &st), 0);
+	if (dropped)
+		expect_reply(d, FUSE_READ, 5, data, 4096);
+	read_at(d, file, 4096, 0);
+	expect_attr(d, FUSE_GETATTR, 5, S_IFREG | 0644, 8192, 100);
+	cr_assert_gt(daemon_notify(d, FUSE_NOTIFY_INVAL_INODE, &inval, sizeof(inval)), 0);
+	cr_assert_eq(client_stat(d, "/f", &st), 0);
+	s = expect_reply(d, FUSE_READ, 5, data, 4096); /* was cut off, and is never kept */
+	read_at(d, file, 4096, 4096);
+	cr_assert(daemon_wait(d, s));
+	free(data);
+	client_close(d, file);
+	DAEMON_STOP(d);
+}
+
+/* B25, F26: a new size cuts the cache off there; only without EXPLICIT_INVAL_DATA it drops the rest. */
+Test(fuse_read, explicit_inval_keeps_what_a_new_size_leaves)
+{
+	read_around_a_new_size(FUSE_EXPLICIT_INVAL_DATA, 4096, false);
+	read_around_a_new_size(0, 4096, true);
+	read_around_a_new_size(FUSE_EXPLICIT_INVAL_DATA | FUSE_AUTO_INVAL_DATA, 4096, true);
+}
+
+/* Reads a page of /a and has the READ of its next window wait: one request in the background. */
+static struct step *fill_background(struct daemon *d, const char *data, struct file **ret_file)
+{
+	struct step *ahead;
+
+	expect_entry(d, FUSE_LOOKUP, 1, 4, S_IFREG | 0644, 1 << 20, 100);
+	expect_open(d, FUSE_OPEN, 4, 2, 0);
+	cr_assert_eq(client_open(d, "/a", O_RDONLY, ret_file), 0);
+	expect_reply(d, FUSE_READ, 4, data, 16384);
+	read_at(d, *ret_file, 4096, 0);
+	ahead = expect_silence(d, FUSE_READ, 4);
+	read_at(d, *ret_file, 4096, 4096);
+	cr_assert(daemon_wait(d, ahead));
+	return ahead;
+}
+
+/* D88: at the threshold only what a reader waits for is read; below it there is readahead again. */
+Test(fuse_read, a_congested_connection_is_not_read_ahead)
+{
+	struct daemon_config config = {
+		.flags = FUSE_ASYNC_READ, .max_readahead = 131072, .congestion_threshold = 1};
+	struct daemon *d = daemon_start(&config);
+	char *data = malloc(131072);
+	struct file *other, *file;
+	struct step *busy, *ahead;
+
+	memset(data, 'r', 131072);
+	busy = fill_background(d, data, &other);
+	file = open_file(d, 1 << 20, 0);
+	expect_reply(d, FUSE_READ, 5, data, 16384);
+	for (int i = 0; i < 4; i++) /* no step for a READ of what is behind */
+		read_at(d, file, 4096, i * 4096);
+	daemon_answer(d, busy->in.unique, 0, data, 32768);
+	read_at(d, other, 4096, 16384 + 4096); /* it is answered: nothing is in the background */
+	expect_reply(d, FUSE_READ, 5, data, 16384);
+	read_at(d, file, 4096, 16384);
+	ahead = expect_silence(d, FUSE_READ, 5);
+	read_at(d, file, 4096, 16384 + 4096);
+	cr_assert(daemon_wait(d, ahead));
+	daemon_answer(d, ahead->in.unique, 0, data, step_in(ahead, struct fuse_read_in)->size);
+	free(data);
+	client_close(d, other);
 	client_close(d, file);
 	DAEMON_STOP(d);
 }

@@ -6,6 +6,7 @@
 #include "tests/support/daemon.h"
 #include "vfs/inode.h"
 #include "vfs/ops.h"
+#include "vfs/superblock.h"
 
 TestSuite(fuse_writeback, .timeout = 120);
 
@@ -53,6 +54,7 @@ static void check_write(const struct step *w, uint64_t offset, uint32_t size)
 	cr_assert_eq(in->flags, 0);
 	cr_assert_eq(in->fh, 3);
 	cr_assert_eq(w->in.uid, 0);
+	cr_assert_eq(w->in.pid, 0);
 }
 
 static void write_at(struct daemon *d, struct file *file, const void *data, size_t len, int64_t pos)
@@ -254,8 +256,8 @@ Test(fuse_writeback, short_read_does_not_shrink_the_file)
 	finish(d, file);
 }
 
-/* F93: data first; then SETATTR with our times; what was behind the new end is gone. */
-Test(fuse_writeback, truncate_sends_data_first)
+/* F93: SETATTR with our times first; then what is left of the data; nothing stays cached. */
+Test(fuse_writeback, truncate_sends_data_last)
 {
 	struct daemon *d = start(0);
 	struct file *file = open_file(d, 0, O_RDWR);
@@ -267,18 +269,60 @@ Test(fuse_writeback, truncate_sends_data_first)
 
 	write_at(d, file, "hello", 5, 0);
 	attr.mtime.tv_sec = attr.ctime.tv_sec = 1234;
-	w = expect_write(d, 5);
-	expect_setattr(d);
 	s = expect_setattr(d);
+	w = expect_write(d, 2);
 	inode_lock(file->inode);
 	cr_assert_eq(file->inode->op->setattr(CTX, file->path.dentry, &attr), 0);
 	inode_unlock(file->inode);
-	check_write(w, 0, 5);
+	check_write(w, 0, 2);
 	cr_assert_eq(step_in(s, struct fuse_setattr_in)->valid,
 		     FATTR_SIZE | FATTR_MTIME | FATTR_CTIME | FATTR_FH | FATTR_LOCKOWNER);
 	cr_assert_eq(step_in(s, struct fuse_setattr_in)->mtime, 1234);
 	cr_assert_eq(inode_size(file->inode), 2);
+	expect_reply(d, FUSE_READ, 5, "he", 2);
 	cr_assert_eq(client_pread(d, file, buf, 5, 0), 2);
+	expect_setattr(d);
+	finish(d, file);
+}
+
+/* F94: all is on its way, and what the daemon makes of it is not waited for. */
+Test(fuse_writeback, syncfs_sends_data_and_does_not_wait_for_it)
+{
+	struct daemon *d = start(4096);
+	struct file *file = open_file(d, 0, O_RDWR);
+	struct superblock *sb = file->inode->sb;
+	struct fuse_write_out out = {.size = 4096};
+	char *data = calloc(12, 4096);
+	struct step *writes[12];
+
+	write_at(d, file, data, sizeof(writes) / sizeof(writes[0]) * 4096, 0);
+	for (int i = 0; i < 12; i++)
+		writes[i] = expect_silence(d, FUSE_WRITE, 5);
+	expect_setattr(d);
+	cr_assert_eq(sb->op->sync_fs(CTX, sb), 0);
+	cr_assert(daemon_drain(d));
+	for (int i = 0; i < 12; i++)
+		daemon_answer(d, writes[i]->in.unique, 0, &out, sizeof(out));
+	cr_assert_eq(sb->op->sync_fs(CTX, sb), 0); /* nothing is left */
+	free(data);
+	finish(d, file);
+}
+
+/* F25, F58: the blocks that it takes are the daemon's to know, and asked for after the close. */
+Test(fuse_writeback, blocks_are_asked_for_after_flush)
+{
+	struct daemon *d = start(0);
+	struct file *file = open_file(d, 0, O_RDWR);
+	struct kstat st;
+
+	write_at(d, file, "hello", 5, 0);
+	cr_assert_eq(client_stat(d, "/f", &st), 0);
+	expect_write(d, 5);
+	expect_setattr(d);
+	expect_reply(d, FUSE_FLUSH, 5, NULL, 0);
+	cr_assert_eq(file->op->flush(CTX, file), 0);
+	expect_attr(d, FUSE_GETATTR, 5, S_IFREG | 0644, 5, 100);
+	cr_assert_eq(client_stat(d, "/f", &st), 0);
 	finish(d, file);
 }
 
@@ -334,5 +378,43 @@ Test(fuse_writeback, fsync_waits_for_the_writes_of_a_killed_one)
 	expect_error(d, FUSE_FSYNC, 5, EPERM);
 	daemon_answer(d, w->in.unique, 0, &out, sizeof(out));
 	cr_assert_eq(client_join(&syncer), -EPERM);
+	finish(d, file);
+}
+
+/* D88: what nobody waits for is not written to a congested connection, however much it is. */
+Test(fuse_writeback, a_congested_connection_is_written_to_later)
+{
+	struct daemon_config config = {
+		.flags = FUSE_WRITEBACK_CACHE | FUSE_BIG_WRITES | FUSE_MAX_PAGES,
+		.max_write = 256 * 4096, .max_pages = 256, .congestion_threshold = 1};
+	struct daemon *d = daemon_start(&config);
+	struct file *file = open_file(d, 0, O_WRONLY), *other = NULL;
+	struct fuse_write_out out = {.size = 5};
+	char *data = calloc(1024, 4096);
+	struct client_thread syncer;
+	struct step *busy, *last = NULL;
+
+	write_at(d, file, data, 1, 0);
+	expect_entry(d, FUSE_LOOKUP, 1, 6, S_IFREG | 0644, 0, 100);
+	expect_open(d, FUSE_OPEN, 6, 4, 0);
+	cr_assert_eq(client_open(d, "/g", O_WRONLY, &other), 0);
+	write_at(d, other, "hello", 5, 0);
+	busy = expect_silence(d, FUSE_WRITE, 6);
+	client_spawn(&syncer, d, do_fsync, other);
+	cr_assert(daemon_wait(d, busy));
+	write_at(d, file, data, 1024 * 4096, 0); /* a WRITE of it would find no step */
+	expect_attr(d, FUSE_SETATTR, 6, S_IFREG | 0644, 5, 100);
+	expect_error(d, FUSE_FSYNC, 6, ENOSYS);
+	daemon_answer(d, busy->in.unique, 0, &out, sizeof(out));
+	cr_assert_eq(client_join(&syncer), 0);
+	for (int i = 0; i < 4; i++)
+		last = expect_write(d, 256 * 4096);
+	write_at(d, file, data, 1, 1024 * 4096 - 1); /* no fsync(2), no close(2) */
+	cr_assert(daemon_wait(d, last));
+	expect_setattr(d);
+	free(data);
+	daemon_ignore(d, FUSE_FLUSH);
+	daemon_ignore(d, FUSE_RELEASE);
+	client_close(d, other);
 	finish(d, file);
 }

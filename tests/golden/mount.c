@@ -10,13 +10,18 @@
 #include <linux/fuse.h>
 #include <linux/mount.h>
 #include <poll.h>
+#include <pthread.h>
 #include <sched.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/eventfd.h>
+#include <sys/ioctl.h>
+#include <sys/socket.h>
 #include <sys/stat.h>
 #include <sys/statfs.h>
 #include <sys/syscall.h>
+#include <sys/wait.h>
 #include <unistd.h>
 
 #define MS_RDONLY_   1ul
@@ -221,19 +226,26 @@ static void long_options(void) /* M09 */
 	}
 }
 
-/* The daemon's answer to INIT, so that GETATTR and STATFS can be asked. */
-static void answer(int fd)
+/* Reads INIT and answers it. */
+static void reply_init(int fd, int error)
 {
 	static char buf[200000];
 	struct fuse_in_header *in = (void *)buf;
 	struct { struct fuse_out_header out; struct fuse_init_out init; } reply = {
 		.init = {.major = 7, .minor = 31, .max_readahead = 4096, .max_write = 4096}};
+	size_t len = error ? sizeof(reply.out) : sizeof(reply);
 
 	if (read(fd, buf, sizeof(buf)) <= 0 || in->opcode != FUSE_INIT)
 		printf("  ! no INIT: %s\n", strerrorname_np(errno));
-	reply.out = (struct fuse_out_header){sizeof(reply), 0, in->unique};
-	if (write(fd, &reply, sizeof(reply)) < 0)
+	reply.out = (struct fuse_out_header){len, error, in->unique};
+	if (write(fd, &reply, len) < 0)
 		printf("  ! INIT refused\n");
+}
+
+/* So that GETATTR and STATFS can be asked. */
+static void answer(int fd)
+{
+	reply_init(fd, 0);
 }
 
 static int has_request(int fd)
@@ -432,6 +444,127 @@ static void abandoned(void)
 	SHOW("umount without a daemon", umnt("m", 0));
 }
 
+/* --- a daemon that lets another process mount, and answers INIT meanwhile ------------------- */
+
+#define SYNC_INIT _IO(229, 3) /* in no linux/fuse.h of this age */
+
+/* A byte, and the descriptor with it. */
+static void send_fd(int sock, int fd)
+{
+	union { char room[CMSG_SPACE(sizeof(int))]; struct cmsghdr align; } control;
+	struct iovec iov = {"", 1};
+	struct msghdr msg = {.msg_iov = &iov, .msg_iovlen = 1, .msg_control = &control,
+			     .msg_controllen = sizeof(control)};
+	struct cmsghdr *cmsg = CMSG_FIRSTHDR(&msg);
+
+	*cmsg = (struct cmsghdr){CMSG_LEN(sizeof(int)), SOL_SOCKET, SCM_RIGHTS};
+	memcpy(CMSG_DATA(cmsg), &fd, sizeof(fd));
+	if (sendmsg(sock, &msg, 0) != 1)
+		printf("  ! the descriptor was not sent\n");
+}
+
+/* Opens the device and passes it on; mounts when told to, and says what came of it. */
+static void helper(int sock)
+{
+	int fd = device(), path = open("m", O_PATH), ctx, made, status = 0;
+	char number[20], byte;
+
+	send_fd(sock, fd);
+	if (read(sock, &byte, 1) != 1)
+		_exit(1);
+	snprintf(number, sizeof(number), "%d", fd);
+	ctx = (int)syscall(SYS_fsopen, "fuse", FSOPEN_CLOEXEC);
+	syscall(SYS_fsconfig, ctx, FSCONFIG_SET_STRING, "fd", number, 0);
+	syscall(SYS_fsconfig, ctx, FSCONFIG_SET_STRING, "rootmode", "40000", 0);
+	syscall(SYS_fsconfig, ctx, FSCONFIG_SET_STRING, "user_id", "0", 0);
+	syscall(SYS_fsconfig, ctx, FSCONFIG_SET_STRING, "group_id", "0", 0);
+	if (syscall(SYS_fsconfig, ctx, FSCONFIG_CMD_CREATE, NULL, NULL, 0))
+		status = -errno;
+	made = (int)syscall(SYS_fsmount, ctx, FSMOUNT_CLOEXEC, 0);
+	if (!status && syscall(SYS_move_mount, made, "", path, "",
+			       MOVE_MOUNT_F_EMPTY_PATH | MOVE_MOUNT_T_EMPTY_PATH))
+		status = -errno;
+	if (write(sock, &status, sizeof(status)) != sizeof(status))
+		_exit(1);
+	_exit(0);
+}
+
+static int receive_fd(int sock)
+{
+	union { char room[CMSG_SPACE(sizeof(int))]; struct cmsghdr align; } control;
+	char byte;
+	struct iovec iov = {&byte, 1};
+	struct msghdr msg = {.msg_iov = &iov, .msg_iovlen = 1, .msg_control = &control,
+			     .msg_controllen = sizeof(control)};
+	int fd = -1;
+
+	if (recvmsg(sock, &msg, 0) == 1 && CMSG_FIRSTHDR(&msg))
+		memcpy(&fd, CMSG_DATA(CMSG_FIRSTHDR(&msg)), sizeof(fd));
+	return fd;
+}
+
+struct worker {
+	int fd, stop, error;	/* device, eventfd, what INIT is answered with */
+	int may_mount, seen;	/* when poll returned */
+	struct pollfd fds[2];
+};
+
+/* Waits for INIT, or to be told to stop, before anybody has mounted. */
+static void *work(void *arg)
+{
+	struct worker *w = arg;
+
+	w->fds[0] = (struct pollfd){w->fd, POLLIN};
+	w->fds[1] = (struct pollfd){w->stop, POLLIN};
+	poll(w->fds, 2, -1);
+	w->seen = __atomic_load_n(&w->may_mount, __ATOMIC_SEQ_CST);
+	reply_init(w->fd, w->error);
+	return NULL;
+}
+
+static void with_helper(int error, int stopped)
+{
+	struct worker w = {.error = error, .stop = eventfd(stopped, 0)};
+	int pair[2], status = 1;
+	pthread_t thread;
+	pid_t pid;
+
+	socketpair(AF_UNIX, SOCK_STREAM, 0, pair);
+	pid = fork();
+	if (pid == 0)
+		helper(pair[1]);
+	close(pair[1]);
+	w.fd = receive_fd(pair[0]);
+	SHOW("SYNC_INIT", ioctl(w.fd, SYNC_INIT));
+	pthread_create(&thread, NULL, work, &w);
+	__atomic_store_n(&w.may_mount, 1, __ATOMIC_SEQ_CST);
+	if (write(pair[0], "", 1) != 1 || read(pair[0], &status, sizeof(status)) != sizeof(status))
+		printf("  ! the helper has died\n");
+	pthread_join(thread, NULL);
+	waitpid(pid, NULL, 0);
+	printf("  poll: %#x and %#x, after the mount had begun: %d\n", w.fds[0].revents, w.fds[1].revents,
+	       w.seen);
+	printf("  the helper: %s\n", status ? strerrorname_np(-status) : "mounted");
+	show_line("m");
+	umnt("m", DETACH);
+	close(w.fd);
+	close(w.stop);
+	close(pair[0]);
+}
+
+/*
+ * M29, M30, I09: the device comes before there is a mount, and a thread waits for INIT in poll(2):
+ * what the next libfuse will do with a helper. Not even what else poll was asked for ends its wait.
+ */
+static void sync_init(void)
+{
+	printf("a helper mounts, INIT is answered meanwhile\n");
+	with_helper(0, 0);
+	printf("with an eventfd that is ready\n");
+	with_helper(0, 1);
+	printf("and refused\n");
+	with_helper(-EPROTO, 0);
+}
 
 int main(int argc, char **argv)
 {
@@ -458,5 +591,6 @@ int main(int argc, char **argv)
 	remounts();
 	new_calls();
 	abandoned();
+	sync_init();
 	return 0;
 }

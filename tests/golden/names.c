@@ -1,31 +1,17 @@
 /*
- * As tests/golden/fuse.c: one daemon, one client, and the text of what they saw. Here: cached
- * symlinks and listings, ACLs, file handles, chattr(1)'s attributes. What the client's calls
- * returned is part of the text.
+ * The golden trace of cached symlinks and listings, ACLs, file handles, chattr(1)'s attributes. What
+ * the client's calls returned is part of the text. Its arguments: trace.h.
  *
- *	names MOUNT-POINT FLAGS SECONDS	flags of the INIT reply (64 bits); validity
- *
- * F31 F62 F77 F124 F125 F165 F168
+ * F31 F62 F77 F124 F125 F165 F168 B38
  */
-#define _GNU_SOURCE
-#include <errno.h>
-#include <fcntl.h>
+#include "trace.h"
+
 #include <linux/fs.h>
-#include <linux/fuse.h>
 #include <linux/posix_acl.h>
 #include <linux/posix_acl_xattr.h>
-#include <poll.h>
-#include <stdarg.h>
-#include <stdio.h>
-#include <stdlib.h>
-#include <string.h>
 #include <sys/ioctl.h>
-#include <sys/mount.h>
-#include <sys/stat.h>
 #include <sys/syscall.h>
-#include <sys/wait.h>
 #include <sys/xattr.h>
-#include <unistd.h>
 
 #define NOTIFY_INC_EPOCH 8 /* 7.44 */
 
@@ -41,24 +27,9 @@ static struct node {
 	[LINK] = {"link", S_IFLNK | 0777, 0, 0}, [DIR_] = {"d", S_IFDIR | 0777, 0, 0},
 	[PLAIN] = {"plain", S_IFREG | 0666, 0, 0}, [HIDDEN] = {"", S_IFREG | 0644, 0, 0},
 };
-static unsigned valid, mtime = 1000;
-static uint64_t init_flags;
-static int dev, to_daemon, from_daemon;
-static struct fuse_in_header *in;
-static char *body;
+static unsigned mtime = 1000;
 
 /* --- the daemon --------------------------------------------------------------------------- */
-
-static void reply(int error, const void *data, size_t len)
-{
-	char buf[9000];
-	struct fuse_out_header out = {sizeof(out) + len, error, in->unique};
-
-	memcpy(buf, &out, sizeof(out));
-	memcpy(buf + sizeof(out), data, len);
-	if (write(dev, buf, sizeof(out) + len) < 0 && errno != ENOENT)
-		printf("  ! the reply was refused: %s\n", strerrorname_np(errno));
-}
 
 static void notify(int code, const void *data, size_t len)
 {
@@ -155,16 +126,11 @@ static void do_ioctl(unsigned id)
 	reply(0, &r, sizeof(r.out) + i->out_size);
 }
 
-static const char *const names[] = {
-	[1] = "LOOKUP", "FORGET", "GETATTR", "SETATTR", "READLINK", [9] = "MKDIR", [14] = "OPEN",
-	[18] = "RELEASE", [21] = "SETXATTR", "GETXATTR", "LISTXATTR", "REMOVEXATTR", "FLUSH",
-	[27] = "OPENDIR", "READDIR", "RELEASEDIR", [34] = "ACCESS", "CREATE", [39] = "IOCTL", [52] = "STATX"};
-
 static void note(void)
 {
-	const char *name = in->opcode < 53 && names[in->opcode] ? names[in->opcode] : "?";
-
-	printf("  %s %llu", name, (unsigned long long)in->nodeid);
+	if (in->opcode == FUSE_FORGET || in->opcode == FUSE_BATCH_FORGET || in->opcode == FUSE_INIT)
+		return;
+	note_opcode();
 	if (in->opcode == FUSE_LOOKUP || in->opcode == FUSE_REMOVEXATTR)
 		printf(" %s", body);
 	else if (in->opcode == FUSE_SETATTR)
@@ -200,12 +166,6 @@ static void serve(void)
 	unsigned id = in->nodeid < NODES ? in->nodeid : ROOT;
 
 	switch (in->opcode) {
-	case FUSE_INIT: {
-		struct fuse_init_out out = {.major = 7, .minor = 45, .flags = init_flags, .flags2 = init_flags >> 32,
-					    .max_readahead = 131072, .max_write = 131072};
-
-		return reply(0, &out, sizeof(out));
-	}
 	case FUSE_LOOKUP:
 		return look_up(id);
 	case FUSE_FORGET: case FUSE_BATCH_FORGET:
@@ -263,28 +223,6 @@ static void command(const char *text)
 }
 
 /* --- the client --------------------------------------------------------------------------- */
-
-static void step(const char *name)
-{
-	char text[64] = {0};
-
-	usleep(20000); /* what is asynchronous gets under way */
-	snprintf(text, sizeof(text), "%s", name);
-	if (write(to_daemon, text, sizeof(text)) != sizeof(text) || read(from_daemon, text, 1) != 1)
-		_exit(5);
-}
-
-/* A result goes the same way, behind the requests that led to it. */
-static void tell(const char *format, ...)
-{
-	char text[64];
-	va_list args;
-
-	va_start(args, format);
-	vsnprintf(text, sizeof(text), format, args);
-	va_end(args);
-	step(text);
-}
 
 #define TELL(call)                                                                                 \
 	({                                                                                         \
@@ -470,65 +408,18 @@ static void attrs(void)
 	step("end"); close(fd); close(dir); close(plain);
 }
 
+static void client(const char *mnt)
+{
+	umask(022);
+	step("chdir"); /* INIT is over */
+	if (chdir(mnt))
+		_exit(6);
+	symlinks(); listings(); acls(); handles(); attrs();
+	step("chdir"); chdir("/");
+	_exit(0);
+}
+
 int main(int argc, char **argv)
 {
-	static char buf[200000];
-	int ask[2], ack[2], running = 1, status;
-	char data[128];
-	pid_t pid;
-
-	if (argc != 4)
-		return 2;
-	init_flags = strtoull(argv[2], NULL, 0);
-	valid = atoi(argv[3]);
-	setvbuf(stdout, NULL, _IOLBF, 0);
-	dev = open("/dev/fuse", O_RDWR | O_NONBLOCK);
-	snprintf(data, sizeof(data), "fd=%d,rootmode=40000,user_id=0,group_id=0,allow_other", dev);
-	if (dev < 0 || mount("golden", argv[1], "fuse", 0, data) || pipe(ask) || pipe(ack)) {
-		perror("golden");
-		return 1;
-	}
-	pid = fork();
-	if (pid == 0) {
-		close(dev);
-		to_daemon = ask[1];
-		from_daemon = ack[0];
-		umask(022);
-		step("chdir"); /* INIT is over */
-		if (chdir(argv[1]))
-			_exit(6);
-		symlinks(); listings(); acls(); handles(); attrs();
-		step("chdir"); chdir("/");
-		_exit(0);
-	}
-	close(ask[1]);
-	while (running) {
-		struct pollfd fds[2] = {{dev, POLLIN}, {ask[0], POLLIN}};
-		ssize_t n;
-
-		poll(fds, 2, -1);
-		n = read(dev, buf, sizeof(buf));
-		if (n > 0) {
-			in = (void *)buf;
-			body = buf + sizeof(*in);
-			buf[n] = 0;
-			if (in->opcode != FUSE_INIT && in->opcode != FUSE_FORGET && in->opcode != FUSE_BATCH_FORGET)
-				note();
-			serve();
-			continue;
-		}
-		if (n < 0 && errno != EAGAIN)
-			break;
-		if (fds[1].revents) {
-			running = read(ask[0], buf, 64) == 64;
-			if (running) {
-				printf("%s\n", buf);
-				command(buf);
-			}
-			write(ack[1], "", 1);
-		}
-	}
-	waitpid(pid, &status, 0);
-	umount2(argv[1], MNT_DETACH);
-	return WEXITSTATUS(status);
+	return trace_run(&(struct trace){45, ",allow_other", note, serve, command, client}, argc, argv);
 }

@@ -42,7 +42,7 @@ struct daemon_config {
 	uint32_t max_write;	/* 0 = 128 KiB */
 	uint16_t max_pages;	/* with FUSE_MAX_PAGES */
 	uint32_t max_readahead; /* bytes; as given, 0 = none */
-	uint16_t max_background;
+	uint16_t max_background, congestion_threshold; /* 0 = the kernel's */
 	const char *options; /* further mount options, "allow_other,max_read=4096" */
 	bool no_init;	     /* the test scripts INIT itself */
 	uint32_t rootmode;   /* 0 = S_IFDIR | 0755 */
@@ -117,6 +117,11 @@ void daemon_free(struct daemon *d);
 	} while (0)
 /* The daemon closes its descriptor, as when it dies. */
 void daemon_die(struct daemon *d);
+/* The daemon reads no more; and again. */
+void daemon_pause(struct daemon *d);
+void daemon_resume(struct daemon *d);
+/* Waits until so many requests have no answer. */
+bool daemon_wait_pending(struct daemon *d, size_t count);
 /*
  * Mount option keep: the daemon closes its descriptor without any abort; another one mounts at the
  * same place, answers INIT and goes on with the script.
