@@ -20,7 +20,6 @@ static void run(const char *what, uint64_t flags, uint32_t dir_flags, unsigned l
 	struct books_config books = { "fuse_names", .dir_flags = dir_flags, .slow_every = 64,
 				      .steady_mtime = (flags & FUSE_WRITEBACK_CACHE) != 0 };
 	struct daemon_config config = { .flags = FUSE_BIG_WRITES | FUSE_ATOMIC_O_TRUNC | flags,
-					.serve = books_serve,
 					.threads = 3 };
 	struct load load = { .clients = 6,
 			     .rounds = rounds,
@@ -28,13 +27,7 @@ static void run(const char *what, uint64_t flags, uint32_t dir_flags, unsigned l
 			     .disturb = disturb,
 			     .kills = 10 };
 
-	books_begin(&books);
-	load.d = daemon_start(&config);
-	load_run(&load);
-	books_settle(load.d);
-	if (daemon_stop(load.d))
-		books_broken("daemon", 0);
-	daemon_free(load.d);
+	books_load(&books, &config, &load);
 	printf("fuse_names: %s: ok, %lu requests\n", what, books_requests());
 }
 

@@ -668,3 +668,19 @@ unsigned long books_requests(void)
 	pthread_mutex_unlock(&books.lock);
 	return requests;
 }
+
+void books_load(const struct books_config *config, const struct daemon_config *daemon_config,
+		struct load *load)
+{
+	struct daemon_config own = *daemon_config;
+
+	if (!own.serve)
+		own.serve = books_serve;
+	books_begin(config);
+	load->d = daemon_start(&own);
+	load_run(load);
+	books_settle(load->d);
+	if (daemon_stop(load->d))
+		books_broken("daemon", 0);
+	daemon_free(load->d);
+}

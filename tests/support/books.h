@@ -58,7 +58,14 @@ void books_settle(struct daemon *d);
 void books_contents(unsigned n, void *buf, size_t len, int64_t pos);
 unsigned long books_requests(void);
 
+struct load;
 struct load_client;
+/*
+ * A whole program's work: new books, a mount with books_serve unless the config has another, the
+ * load, and the end of it all. load->d is set, and gone afterwards.
+ */
+void books_load(const struct books_config *books, const struct daemon_config *config,
+		struct load *load);
 /* A client's round (load.h) of calls on random names, wild files and the directory. */
 void books_round(struct load_client *client);
 /* A message of the daemon's own about a random node, or about a file that is polled. */
