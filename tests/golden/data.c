@@ -2,6 +2,8 @@
  * The golden trace of the data path: readahead, mappings, exec, O_DIRECT, copy_file_range, and when
  * a writeback cache tells what. Its arguments: trace.h. What would vary from run to run on Linux is
  * avoided here: each step waits for what it has begun, and faults are one page at a time.
+ *
+ * F25 F27 F50 F51 F81 F84 F85 F89 F90 F91 F93 F103 F140 F141 F143
  */
 #include "tree.h"
 
