@@ -93,6 +93,20 @@ static void step(const char *name)
 		_exit(5);
 }
 
+#define RELEASED 1 /* no title of a step begins so */
+
+/*
+ * The step has led to so many RELEASEs: waits for them. To be called where a mapping was the last that
+ * kept a file open; after a close(2) they are there at once.
+ */
+static void released(unsigned count)
+{
+	char text[64] = {RELEASED, (char)count};
+
+	if (write(to_daemon, text, sizeof(text)) != sizeof(text) || read(from_daemon, text, 1) != 1)
+		_exit(5);
+}
+
 /* A result goes the same way, behind the requests that led to it. */
 static void tell(const char *format, ...)
 {
@@ -107,14 +121,21 @@ static void tell(const char *format, ...)
 
 /* --- both --------------------------------------------------------------------------------- */
 
+static unsigned releases, awaited; /* in this step: those seen, and those that it waits for */
+
 /* The client's next word, when it has one. False: it has ended. */
 static int end_step(const struct trace *trace, int ask, int ack)
 {
 	char text[64];
 	int goes_on = read(ask, text, sizeof(text)) == sizeof(text);
 
+	if (goes_on && text[0] == RELEASED) {
+		awaited = (unsigned)text[1];
+		return 1;
+	}
 	if (goes_on) {
 		printf("%s\n", text);
+		releases = 0;
 		if (trace->command)
 			trace->command(text);
 	}
@@ -128,6 +149,7 @@ static void take_request(const struct trace *trace, char *buf, ssize_t n)
 	body = buf + sizeof(*in);
 	buf[n] = 0;
 	trace->note();
+	releases += in->opcode == FUSE_RELEASE;
 	if (in->opcode == FUSE_INIT)
 		reply_init(trace);
 	else
@@ -149,6 +171,11 @@ static void daemon_loop(const struct trace *trace, int ask, int ack)
 	while (running) {
 		struct pollfd fds[2] = {{gone ? -1 : dev, POLLIN}, {ask, POLLIN}};
 		ssize_t n;
+
+		if (awaited && releases >= awaited) {
+			awaited = 0;
+			write(ack, "", 1);
+		}
 
 		poll(fds, 2, -1);
 		n = gone ? 0 : read(dev, buf, sizeof(buf) - 1);
