@@ -71,7 +71,7 @@ void fuse_request_orphan(struct fuse_conn *conn, struct fuse_request *req)
 	if (takes_lock(args) && args->in[0].size == sizeof(req->orphan_buf.lk))
 		memcpy(&req->orphan_buf.lk, args->in[0].data, sizeof(req->orphan_buf.lk));
 	redirect_out(req, args);
-	/* in[] was the client's; only a forced request can still have it unread: FLUSH. */
+	/* in[] was the client's; only a forced request can still have it unread: FLUSH, RELEASE. */
 	if (req->state == REQ_PENDING) {
 		fb_assert(args->nr_in <= 1 && args->in[0].size <= sizeof(req->orphan_buf));
 		if (args->nr_in == 1) {

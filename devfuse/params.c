@@ -30,17 +30,22 @@ struct param {
 	bool zero_is_default; /* 0 chooses a number by the machine's memory */
 };
 
-int fuse_parse_ulong(const char *text, unsigned long *ret_value)
+int fuse_parse_ulong(const char *text, int base, unsigned long *ret_value)
 {
 	unsigned long value;
+	bool too_large;
 	char *end;
 
+	text += text[0] == '+';
 	if (!isdigit((unsigned char)text[0]))
 		return -EINVAL;
 	errno = 0;
-	value = strtoul(text, &end, 0);
-	if (errno || (*end == '\n' ? end[1] : *end))
+	value = strtoul(text, &end, base);
+	too_large = errno == ERANGE;
+	if (*end == '\n' ? end[1] : *end)
 		return -EINVAL;
+	if (too_large)
+		return -ERANGE;
 	*ret_value = value;
 	return 0;
 }
@@ -91,7 +96,7 @@ static int store_param(const struct op_ctx *ctx, const struct pseudo_key *key, c
 	(void)len;
 	if (!ctx_capable(ctx, CAP_SYS_ADMIN))
 		return -EPERM;
-	err = param->is_bool ? parse_bool(text, &value) : fuse_parse_ulong(text, &value);
+	err = param->is_bool ? parse_bool(text, &value) : fuse_parse_ulong(text, 0, &value);
 	if (err)
 		return err;
 	if (param->zero_is_default) {

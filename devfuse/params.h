@@ -25,7 +25,7 @@ extern struct fuse_params fuse_params;
 
 /* Adds the files to procfs and sysfs; once, at start-up. 0 or -errno. */
 int fuse_params_init(void);
-/* A number for kstrtoul(base 0): all of `text` but one newline at its end. 0 or -EINVAL. */
-int fuse_parse_ulong(const char *text, unsigned long *ret_value);
+/* A number for kstrtoul(): all of `text` but one newline at its end. 0, -EINVAL or -ERANGE. */
+int fuse_parse_ulong(const char *text, int base, unsigned long *ret_value);
 
 #endif

@@ -49,9 +49,9 @@ struct fuse_request *fuse_request_new(struct fuse_conn *conn, const struct op_ct
 	req->in.nodeid = args->nodeid;
 	req->in.total_extlen = args->ext_size / 8;
 	req->tgid = ctx ? ctx->tgid : 0;
-	if (ctx) {
+	if (ctx && !args->nocreds) {
 		req->in.pid = (uint32_t)ctx->tid; /* H03: the thread, not the process */
-		if (ctx->cred && !args->nocreds) {
+		if (ctx->cred) {
 			req->in.uid = ctx->cred->fsuid;
 			req->in.gid = ctx->cred->fsgid;
 		}

@@ -46,7 +46,47 @@ static bool attr_matches(const struct inode *inode, const struct fuse_attr *attr
 	return fuse_attr_valid(attr) && ((inode->mode ^ attr->mode) & S_IFMT) == 0;
 }
 
-static int do_getattr(const struct op_ctx *ctx, struct inode *inode, struct fuse_file *ff)
+/* What stat(2) shows, from the cache. */
+static void fill_stat(struct inode *inode, struct kstat *stat, uint32_t mask)
+{
+	struct fuse_inode *fi = fuse_i(inode);
+
+	generic_fillattr(inode, stat);
+	fb_mutex_lock(&inode->attr_lock);
+	stat->mode = fi->shown_mode;
+	stat->blksize = fi->shown_blksize;
+	stat->result_mask = STATX_BASIC_STATS;
+	if ((mask & STATX_BTIME) && fi->btime_valid) {
+		stat->btime = inode->btime;
+		stat->result_mask |= STATX_BTIME;
+	} else {
+		memset(&stat->btime, 0, sizeof(stat->btime));
+	}
+	fb_mutex_unlock(&inode->attr_lock);
+}
+
+/* F23: who has asked is shown the answer, be it out of date; what is ours (F27) stays so. */
+static void fill_answer(struct inode *inode, struct kstat *stat, const struct fuse_attr *attr)
+{
+	fill_stat(inode, stat, 0);
+	stat->ino = attr->ino;
+	stat->mode = (stat->mode & S_IFMT) | (attr->mode & 07777);
+	stat->nlink = attr->nlink;
+	stat->uid = attr->uid;
+	stat->gid = attr->gid;
+	stat->blocks = attr->blocks;
+	stat->blksize = fuse_shown_blksize(inode->sb, attr->blksize);
+	stat->atime = fuse_wire_time(attr->atime, attr->atimensec);
+	if (fuse_is_writeback(inode))
+		return;
+	stat->size = attr->size;
+	stat->mtime = fuse_wire_time(attr->mtime, attr->mtimensec);
+	stat->ctime = fuse_wire_time(attr->ctime, attr->ctimensec);
+}
+
+/* stat: filled in, unless it is NULL. */
+static int do_getattr(const struct op_ctx *ctx, struct inode *inode, struct fuse_file *ff,
+		      struct kstat *stat)
 {
 	uint64_t version = fuse_attr_version(inode);
 	struct fuse_getattr_in in = {0};
@@ -71,6 +111,8 @@ static int do_getattr(const struct op_ctx *ctx, struct inode *inode, struct fuse
 		return reject_attributes(inode);
 	fuse_change_attributes(inode, &out.attr,
 			       fuse_expiry_ns(out.attr_valid, out.attr_valid_nsec), version);
+	if (stat)
+		fill_answer(inode, stat, &out.attr);
 	return 0;
 }
 
@@ -93,8 +135,27 @@ static void attr_from_statx(const struct fuse_statx *sx, struct fuse_attr *attr)
 	attr->blksize = sx->blksize;
 }
 
+static bool statx_matches(const struct inode *inode, const struct fuse_statx *sx)
+{
+	if ((sx->mask & STATX_TYPE) &&
+	    (!fuse_valid_type(sx->mode) || ((inode->mode ^ sx->mode) & S_IFMT)))
+		return false;
+	return !(sx->mask & STATX_SIZE) || sx->size <= INT64_MAX;
+}
+
+/* Kept from an answer that has all of the basic attributes. */
+static void keep_btime(struct inode *inode, const struct fuse_statx *sx)
+{
+	if (!(sx->mask & STATX_BTIME))
+		return;
+	fb_mutex_lock(&inode->attr_lock);
+	inode->btime = fuse_wire_time((uint64_t)sx->btime.tv_sec, sx->btime.tv_nsec);
+	fuse_i(inode)->btime_valid = true;
+	fb_mutex_unlock(&inode->attr_lock);
+}
+
 /* F22. -ENOSYS: the daemon has no STATX, ask with GETATTR. */
-static int do_statx(const struct op_ctx *ctx, struct inode *inode)
+static int do_statx(const struct op_ctx *ctx, struct inode *inode, struct kstat *stat)
 {
 	uint64_t version = fuse_attr_version(inode);
 	struct fuse_statx_in in = {.sx_mask = STATX_BASIC_STATS | STATX_BTIME};
@@ -111,20 +172,18 @@ static int do_statx(const struct op_ctx *ctx, struct inode *inode)
 	err = fuse_send(ctx, inode, &args);
 	if (err < 0)
 		return (int)err;
-	attr_from_statx(&out.stat, &attr);
-	if ((out.stat.mask & STATX_BASIC_STATS) != STATX_BASIC_STATS)
-		return -ENOSYS;
-	if (!attr_matches(inode, &attr))
+	if (!statx_matches(inode, &out.stat))
 		return reject_attributes(inode);
-	fuse_change_attributes(inode, &attr, fuse_expiry_ns(out.attr_valid, out.attr_valid_nsec),
-			       version);
-	if (out.stat.mask & STATX_BTIME) {
-		fb_mutex_lock(&inode->attr_lock);
-		inode->btime.tv_sec = out.stat.btime.tv_sec;
-		inode->btime.tv_nsec = out.stat.btime.tv_nsec % 1000000000u;
-		fuse_i(inode)->btime_valid = true;
-		fb_mutex_unlock(&inode->attr_lock);
+	attr_from_statx(&out.stat, &attr);
+	if ((out.stat.mask & STATX_BASIC_STATS) == STATX_BASIC_STATS) {
+		fuse_change_attributes(inode, &attr,
+				       fuse_expiry_ns(out.attr_valid, out.attr_valid_nsec),
+				       version);
+		keep_btime(inode, &out.stat);
 	}
+	fill_answer(inode, stat, &attr);
+	stat->btime = fuse_wire_time((uint64_t)out.stat.btime.tv_sec, out.stat.btime.tv_nsec);
+	stat->result_mask = (out.stat.mask & (STATX_BASIC_STATS | STATX_BTIME)) | STATX_TYPE;
 	return 0;
 }
 
@@ -146,26 +205,7 @@ static bool needs_refresh(struct inode *inode, uint32_t mask)
 int fuse_update_attributes(const struct op_ctx *ctx, struct inode *inode, struct fuse_file *ff,
 			   uint32_t mask)
 {
-	return needs_refresh(inode, mask) ? do_getattr(ctx, inode, ff) : 0;
-}
-
-/* What stat(2) shows, from the cache. */
-static void fill_stat(struct inode *inode, struct kstat *stat, uint32_t mask)
-{
-	struct fuse_inode *fi = fuse_i(inode);
-
-	generic_fillattr(inode, stat);
-	fb_mutex_lock(&inode->attr_lock);
-	stat->mode = fi->shown_mode;
-	stat->blksize = fi->shown_blksize;
-	stat->result_mask = STATX_BASIC_STATS;
-	if ((mask & STATX_BTIME) && fi->btime_valid) {
-		stat->btime = inode->btime;
-		stat->result_mask |= STATX_BTIME;
-	} else {
-		memset(&stat->btime, 0, sizeof(stat->btime));
-	}
-	fb_mutex_unlock(&inode->attr_lock);
+	return needs_refresh(inode, mask) ? do_getattr(ctx, inode, ff, NULL) : 0;
 }
 
 int fuse_getattr(const struct op_ctx *ctx, const struct path *path, struct kstat *ret_stat,
@@ -173,7 +213,7 @@ int fuse_getattr(const struct op_ctx *ctx, const struct path *path, struct kstat
 {
 	struct inode *inode = path->dentry->inode;
 	bool refresh;
-	int err = 0;
+	int err;
 
 	if (fuse_is_bad(inode))
 		return -EIO;
@@ -185,14 +225,12 @@ int fuse_getattr(const struct op_ctx *ctx, const struct path *path, struct kstat
 	}
 	refresh = (flags & AT_STATX_FORCE_SYNC) ||
 		  (!(flags & AT_STATX_DONT_SYNC) && needs_refresh(inode, mask & STATX_BASIC_STATS));
-	if (refresh) {
-		err = mask & STATX_BTIME ? do_statx(ctx, inode) : -ENOSYS;
-		if (err == -ENOSYS)
-			err = do_getattr(ctx, inode, NULL);
-	}
-	if (!err)
+	if (!refresh) {
 		fill_stat(inode, ret_stat, mask);
-	return err;
+		return 0;
+	}
+	err = mask & STATX_BTIME ? do_statx(ctx, inode, ret_stat) : -ENOSYS;
+	return err == -ENOSYS ? do_getattr(ctx, inode, NULL, ret_stat) : err;
 }
 
 /* --- set-id bits -------------------------------------------------------------------------- */
@@ -442,7 +480,7 @@ int fuse_setattr(const struct op_ctx *ctx, struct dentry *dentry, struct iattr *
 			/* The bits may have changed behind our back: ask, then strip what is there.
 			 */
 			err = do_getattr(ctx, inode,
-					 attr->valid & ATTR_FILE ? attr->file->private : NULL);
+					 attr->valid & ATTR_FILE ? attr->file->private : NULL, NULL);
 			if (err)
 				return err;
 			mode = inode->mode;
@@ -463,15 +501,12 @@ int fuse_setattr(const struct op_ctx *ctx, struct dentry *dentry, struct iattr *
 
 int fuse_kill_suid(const struct op_ctx *ctx, struct inode *inode)
 {
-	struct iattr attr = {.valid = ATTR_FORCE};
+	unsigned kill = setattr_drop_suidgid(ctx, inode);
+	struct iattr attr = {.valid = ATTR_FORCE | kill};
 	struct dentry *dentry;
 	int err;
 
-	if ((inode->mode & S_ISUID))
-		attr.valid |= ATTR_KILL_SUID;
-	if ((inode->mode & (S_ISGID | S_IXGRP)) == (S_ISGID | S_IXGRP))
-		attr.valid |= ATTR_KILL_SGID;
-	if (attr.valid == ATTR_FORCE || ctx_capable(ctx, CAP_FSETID))
+	if (!kill)
 		return 0;
 	dentry = d_find_alias(inode);
 	if (!dentry)
@@ -505,7 +540,7 @@ static int check_default(const struct op_ctx *ctx, struct inode *inode, unsigned
 
 	if (err != -EACCES || refreshed)
 		return err;
-	err = do_getattr(ctx, inode, NULL);
+	err = do_getattr(ctx, inode, NULL, NULL);
 	return err ? err : generic_permission(ctx, inode, mask);
 }
 
@@ -518,7 +553,7 @@ static int check_exec(const struct op_ctx *ctx, struct inode *inode, bool refres
 		return 0;
 	if (refreshed)
 		return -EACCES;
-	err = do_getattr(ctx, inode, NULL);
+	err = do_getattr(ctx, inode, NULL, NULL);
 	if (err)
 		return err;
 	return inode->mode & 0111 ? 0 : -EACCES;
@@ -535,7 +570,7 @@ int fuse_permission(const struct op_ctx *ctx, struct inode *inode, unsigned mask
 	if (!may_look(ctx, inode))
 		return -EACCES; /* F41 */
 	if ((fs->default_permissions || exec) && needs_refresh(inode, PERM_MASK)) {
-		err = do_getattr(ctx, inode, NULL);
+		err = do_getattr(ctx, inode, NULL, NULL);
 		if (err)
 			return err;
 		refreshed = true;

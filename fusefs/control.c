@@ -71,7 +71,7 @@ static int parse_limit(const struct op_ctx *ctx, const char *text, unsigned long
 		       unsigned *ret_value)
 {
 	unsigned long value, limit = LIMIT_MAX;
-	int err = fuse_parse_ulong(text, &value);
+	int err = fuse_parse_ulong(text, 0, &value);
 
 	if (err)
 		return err;
@@ -154,7 +154,7 @@ static int store_keep(const struct op_ctx *ctx, const struct pseudo_key *key, co
 {
 	struct fuse_conn *conn;
 	unsigned long value;
-	int err = fuse_parse_ulong(text, &value);
+	int err = fuse_parse_ulong(text, 0, &value);
 
 	(void)ctx;
 	(void)len;
@@ -196,26 +196,31 @@ static const struct pseudo_entry conn_entry = {
 	.children = conn_files,
 };
 
-static int find_conn(const struct op_ctx *ctx, const struct pseudo_key *dir, const char *name,
-		     struct pseudo_key *ret_key, const struct pseudo_entry **ret_entry)
+int fuse_find_mounted(const char *name, int *ret_number)
 {
 	struct fuse_conn *conn;
 	int number;
 
-	(void)ctx;
-	(void)dir;
 	if (pseudo_parse_number(name, &number) || number >= (int)FUSE_ID_CUSE)
 		return -ENOENT;
 	conn = fuse_registry_get((uint32_t)number);
 	if (!conn)
 		return -ENOENT;
 	fuse_conn_put(conn);
-	ret_key->num = number;
-	*ret_entry = &conn_entry;
+	*ret_number = number;
 	return 0;
 }
 
-static int next_conn(const struct op_ctx *ctx, const struct pseudo_key *dir, int *number)
+static int find_conn(const struct op_ctx *ctx, const struct pseudo_key *dir, const char *name,
+		     struct pseudo_key *ret_key, const struct pseudo_entry **ret_entry)
+{
+	(void)ctx;
+	(void)dir;
+	*ret_entry = &conn_entry;
+	return fuse_find_mounted(name, &ret_key->num);
+}
+
+int fuse_next_mounted(const struct op_ctx *ctx, const struct pseudo_key *dir, int *number)
 {
 	struct fuse_conn *conn = fuse_registry_next((uint32_t)*number);
 
@@ -234,7 +239,7 @@ static int next_conn(const struct op_ctx *ctx, const struct pseudo_key *dir, int
 
 static const struct pseudo_dynamic conn_names = {
 	.find = find_conn,
-	.next = next_conn,
+	.next = fuse_next_mounted,
 	.prefix = "",
 	.dirent_type = 4, /* DT_DIR */
 };

@@ -53,7 +53,7 @@ static uint64_t current_epoch(const struct inode *dir)
 
 void fuse_dir_changed(struct inode *dir)
 {
-	fuse_stale(dir, FUSE_STALE_MODSIZE);
+	fuse_stale(dir, STATX_BASIC_STATS); /* F25: its link count, too */
 	atomic_fetch_add(&fuse_i(dir)->dir_changes, 1);
 }
 
@@ -416,6 +416,7 @@ static int create_and_open(const struct op_ctx *ctx, uint32_t opcode, struct ino
 	ff->nodeid = reply.entry.nodeid;
 	ff->incarnation = reply.incarnation;
 	ff->reopen_flags = reply.flags & ~(uint32_t)(O_CREAT | O_EXCL | O_TRUNC);
+	ff->release.flags = reply.flags; /* in case the open is refused */
 	ff->open_flags = reply.open.open_flags;
 	ff->backing_id = reply.open.backing_id;
 	ff->opened = true;
@@ -610,12 +611,12 @@ static int send_readlink(const struct op_ctx *ctx, struct inode *inode, char **r
 	fuse_args_init(&args, FUSE_READLINK, inode);
 	fuse_args_out(&args, target, FUSE_PAGE - 1);
 	len = fuse_send(ctx, inode, &args);
+	fuse_accessed(inode);
 	if (len < 0) {
 		free(target);
 		return (int)len;
 	}
 	target[len] = '\0';
-	fuse_stale(inode, STATX_ATIME);
 	*ret_target = target;
 	return 0;
 }

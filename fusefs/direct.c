@@ -189,7 +189,7 @@ ssize_t fuse_direct_read(const struct op_ctx *ctx, struct file *file, struct io_
 			break;
 	}
 	*pos += done;
-	fuse_stale(file->inode, STATX_ATIME);
+	fuse_accessed(file->inode);
 	return done;
 }
 

@@ -55,22 +55,37 @@ static void release_done(struct fuse_conn *conn, struct fuse_args *args, ssize_t
 	file_free(args->owner);
 }
 
-/* F59: always asynchronous. The last user is gone, orphaned requests included. */
-static void send_release(struct fuse_file *ff)
+static void fill_release(struct fuse_file *ff)
 {
-	struct fuse_conn *conn = fuse_conn_of(ff->inode);
-
 	memset(&ff->args, 0, sizeof(ff->args));
 	ff->args.opcode = ff->is_dir ? FUSE_RELEASEDIR : FUSE_RELEASE;
 	ff->args.nodeid = ff->nodeid;
 	ff->args.nocreds = ff->args.force = true; /* H04 */
 	ff->args.incarnation = ff->incarnation;
-	ff->args.done = release_done;
-	ff->args.owner = ff;
 	ff->release.fh = ff->fh;
 	fuse_args_in(&ff->args, &ff->release, sizeof(ff->release));
-	if (fuse_conn_send(conn, NULL, &ff->args) < 0)
+}
+
+/* F59: always asynchronous. The last user is gone, orphaned requests included. */
+static void send_release(struct fuse_file *ff)
+{
+	fill_release(ff);
+	ff->args.done = release_done;
+	ff->args.owner = ff;
+	if (fuse_conn_send(fuse_conn_of(ff->inode), NULL, &ff->args) < 0)
 		file_free(ff);
+}
+
+/* F55: the open is refused here, and over when the daemon has answered (cf. fuse_sync_release()). */
+static void refuse_opened(const struct op_ctx *ctx, struct fuse_file *ff)
+{
+	if (ff->opened) {
+		fill_release(ff);
+		fuse_args_pin(&ff->args, ff->inode, NULL); /* no FORGET before it, be we killed */
+		(void)fuse_conn_call(fuse_conn_of(ff->inode), ctx, &ff->args);
+		ff->opened = false;
+	}
+	fuse_file_put(ff);
 }
 
 void fuse_file_put(struct fuse_file *ff)
@@ -176,6 +191,7 @@ void fuse_finish_open(struct file *file, struct fuse_file *ff)
 			fuse_dircache_reset(&fi->listing);
 		return;
 	}
+	ff->readahead.limit = fuse_readahead_limit(fuse_of(inode));
 	if ((file->fmode & FMODE_WRITE) && fuse_is_writeback(inode))
 		fuse_writer_add(ff);
 	if (!truncates(file, inode) && !(ff->open_flags & FOPEN_KEEP_CACHE))
@@ -220,13 +236,14 @@ int fuse_file_open(const struct op_ctx *ctx, struct inode *inode, struct file *f
 			fuse_file_put(ff);
 			return err;
 		}
+		ff->release.flags = atomic_load(&file->flags) | FUSE_O_LARGEFILE;
 	} else if (truncates(file, inode)) {
 		fuse_cache_truncate(&fuse_i(inode)->cache, 0);
 	}
 	err = fuse_passthrough_open(ctx, file, ff);
 	if (err) {
-		fuse_file_put(ff); /* with a RELEASE */
 		file->private = NULL;
+		refuse_opened(ctx, ff);
 		return err;
 	}
 	file->private = ff;
@@ -269,14 +286,15 @@ static int fuse_flush(const struct op_ctx *ctx, struct file *file)
 		err = fuse_writeback_error(ff);
 	if (err && err != -EINTR)
 		return err;
-	if (ff->open_flags & FOPEN_NOFLUSH)
-		return 0;
 	in.lock_owner = fuse_lock_owner(fuse_of(ff->inode), ctx->files);
 	fuse_args_init(&args, FUSE_FLUSH, ff->inode);
 	fuse_args_pin_file(&args, ff, &in.fh);
 	args.force = true; /* D84 */
 	fuse_args_in(&args, &in, sizeof(in));
-	return (int)fuse_send(ctx, ff->inode, &args);
+	err = (int)fuse_send(ctx, ff->inode, &args);
+	if (!err && fuse_is_writeback(ff->inode))
+		fuse_stale(ff->inode, STATX_BLOCKS); /* F58: nobody has counted them here */
+	return err;
 }
 
 int fuse_file_fsync(const struct op_ctx *ctx, struct file *file, int64_t start, int64_t end,
@@ -508,7 +526,6 @@ static ssize_t do_copy(const struct op_ctx *ctx, struct file *in_file, int64_t p
 	grow_size(out_ff->inode, pos_out + (int64_t)copied);
 	fuse_replaced(ctx, out_file, pos_out, pos_out + (int64_t)copied);
 	fuse_stale(out_ff->inode, FUSE_STALE_MODSIZE);
-	fuse_stale(in_ff->inode, STATX_ATIME);
 	return (ssize_t)copied;
 }
 
@@ -522,6 +539,7 @@ ssize_t fuse_copy_file_range(const struct op_ctx *ctx, struct file *in, int64_t 
 {
 	struct fuse_file *in_ff = in->private, *out_ff = out->private;
 	ssize_t ret;
+	int grows;
 
 	if (in->inode->sb != out->inode->sb || in->op != out->op)
 		return -EXDEV; /* F143 */
@@ -537,9 +555,11 @@ ssize_t fuse_copy_file_range(const struct op_ctx *ctx, struct file *in, int64_t 
 	if (!ret)
 		ret = fuse_hold_writes(out_ff->inode);
 	if (!ret) {
-		fuse_size_changing(out_ff->inode, 1);
+		grows = !fuse_is_writeback(out_ff->inode) &&
+			(int64_t)len > inode_size(out_ff->inode) - pos_out;
+		fuse_size_changing(out_ff->inode, grows);
 		ret = do_copy(ctx, in, pos_in, out, pos_out, len, flags);
-		fuse_size_changing(out_ff->inode, -1);
+		fuse_size_changing(out_ff->inode, -grows);
 		fuse_resume_writes(out_ff->inode);
 	}
 	inode_unlock(out_ff->inode);

@@ -32,6 +32,8 @@
 #define FUSE_SUPER_MAGIC 0x65735546
 #define FUSE_O_LARGEFILE 0x8000u /* x86-64's kernel value; libc defines O_LARGEFILE as 0 */
 
+struct pseudo_key;
+
 struct fuse_super {
 	struct superblock *sb;	/* constant; not counted */
 	struct fuse_conn *conn; /* counted; constant */
@@ -40,6 +42,7 @@ struct fuse_super {
 	atomic_bool default_permissions; /* POSIX_ACL turns it on */
 	bool allow_other;		 /* constant */
 	uint32_t max_read;	    /* bytes; UINT32_MAX = unlimited */
+	atomic_ulong readahead_pages; /* of files that are opened from now on; read_ahead_kb */
 	atomic_ullong attr_version; /* F23: bumped by every change of any inode's attributes */
 	atomic_ullong evict_count;  /* F24: inodes evicted with a link count */
 	atomic_ullong epoch;	    /* F08 */
@@ -98,6 +101,7 @@ struct fuse_inode {
 /* Of one open file; guarded by inode.attr_lock. */
 struct fuse_readahead {
 	int64_t prev_end; /* bytes: where the last read ended */
+	uint32_t limit;	  /* pages a window may have; constant after the open */
 	int64_t start;	  /* pages: the last window */
 	uint32_t size;
 	uint32_t async_size; /* its last pages; reading the first of them begins the next window */
@@ -215,7 +219,11 @@ static inline bool fuse_is_vacant_root(const struct inode *inode)
 
 /* The monotonic time up to which something with this timeout is valid; 0 = not at all. */
 int64_t fuse_expiry_ns(uint64_t seconds, uint32_t nsec);
+bool fuse_valid_type(uint32_t mode);
 bool fuse_attr_valid(const struct fuse_attr *attr);
+/* As stat(2) shows them: nanoseconds in bounds; F28. */
+struct timespec fuse_wire_time(uint64_t sec, uint32_t nsec);
+uint32_t fuse_shown_blksize(const struct superblock *sb, uint32_t blksize);
 /*
  * The inode of a nodeid, made if it is new; counts one lookup. incarnation: of the daemon that
  * calls it so; version: sampled from fs->attr_version before the request, 0 = always apply;
@@ -239,6 +247,8 @@ void fuse_forget_one(struct superblock *sb, uint64_t nodeid, unsigned incarnatio
 /* Ask again before showing these. Times that are ours (F27) become those of this moment. */
 void fuse_stale(struct inode *inode, uint32_t statx_mask);
 void fuse_stale_undated(struct inode *inode, uint32_t statx_mask); /* the daemon's are right */
+/* The daemon has read from it: its atime is stale, unless no mount may change it (F25). */
+void fuse_accessed(struct inode *inode);
 /* An operation of ours changed it: replies that were under way are out of date. */
 void fuse_bump_version(struct inode *inode);
 /* Bytes up to `end` were put into the file here: its size, and what is stale now. */
@@ -490,6 +500,17 @@ int fuseblk_get_tree(const struct op_ctx *ctx, struct fs_context *fc);
 
 /* control.c: registers "fusectl". */
 void fusectl_init(void);
+/* For directories with a name per mount (pseudo_dynamic): its number, as decimal. 0 or -ENOENT. */
+int fuse_find_mounted(const char *name, int *ret_number);
+int fuse_next_mounted(const struct op_ctx *ctx, const struct pseudo_key *dir, int *number);
+
+/* --- bdi.c -------------------------------------------------------------------------------- */
+
+int fuse_bdi_init(void);
+/* Pages that a window of a file may have that is opened now. */
+uint32_t fuse_readahead_limit(struct fuse_super *fs);
+/* The daemon does not want more. */
+void fuse_limit_readahead(struct fuse_super *fs, uint32_t pages);
 
 /* notify.c */
 extern const struct fuse_conn_ops fusefs_conn_ops;

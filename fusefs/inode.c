@@ -26,9 +26,9 @@ int64_t fuse_expiry_ns(uint64_t seconds, uint32_t nsec)
 	return now + (int64_t)seconds * NSEC_PER_SEC + nsec;
 }
 
-bool fuse_attr_valid(const struct fuse_attr *attr)
+bool fuse_valid_type(uint32_t mode)
 {
-	switch (attr->mode & S_IFMT) {
+	switch (mode & S_IFMT) {
 	case S_IFREG:
 	case S_IFDIR:
 	case S_IFLNK:
@@ -36,10 +36,15 @@ bool fuse_attr_valid(const struct fuse_attr *attr)
 	case S_IFBLK:
 	case S_IFIFO:
 	case S_IFSOCK:
-		return attr->size <= INT64_MAX;
+		return true;
 	default:
 		return false;
 	}
+}
+
+bool fuse_attr_valid(const struct fuse_attr *attr)
+{
+	return fuse_valid_type(attr->mode) && attr->size <= INT64_MAX;
 }
 
 bool fuse_stale_inode(const struct inode *inode, uint64_t generation, const struct fuse_attr *attr)
@@ -92,14 +97,20 @@ void fuse_stale_undated(struct inode *inode, uint32_t statx_mask)
 	fb_mutex_unlock(&inode->attr_lock);
 }
 
-static struct timespec wire_time(uint64_t sec, uint32_t nsec)
+void fuse_accessed(struct inode *inode)
+{
+	if (!(sb_flags(inode->sb) & SB_RDONLY))
+		fuse_stale(inode, STATX_ATIME);
+}
+
+struct timespec fuse_wire_time(uint64_t sec, uint32_t nsec)
 {
 	struct timespec ts = {(time_t)sec, nsec > 999999999 ? 999999999 : nsec};
 
 	return ts;
 }
 
-static uint32_t shown_blksize(const struct superblock *sb, uint32_t blksize)
+uint32_t fuse_shown_blksize(const struct superblock *sb, uint32_t blksize)
 {
 	if (blksize == 0)
 		return sb->blksize;
@@ -136,12 +147,12 @@ static void take_attributes(struct inode *inode, const struct fuse_attr *attr, i
 	inode->uid = attr->uid;
 	inode->gid = attr->gid;
 	inode->blocks = attr->blocks;
-	inode->atime = wire_time(attr->atime, attr->atimensec);
+	inode->atime = fuse_wire_time(attr->atime, attr->atimensec);
 	if (times) {
-		inode->mtime = wire_time(attr->mtime, attr->mtimensec);
-		inode->ctime = wire_time(attr->ctime, attr->ctimensec);
+		inode->mtime = fuse_wire_time(attr->mtime, attr->mtimensec);
+		inode->ctime = fuse_wire_time(attr->ctime, attr->ctimensec);
 	}
-	fi->shown_blksize = shown_blksize(inode->sb, attr->blksize);
+	fi->shown_blksize = fuse_shown_blksize(inode->sb, attr->blksize);
 }
 
 static bool same_time(const struct timespec *a, const struct timespec *b)
@@ -178,7 +189,7 @@ void fuse_change_attributes(struct inode *inode, const struct fuse_attr *attr, i
 		drop = !fuse_conn_has(conn, FUSE_EXPLICIT_INVAL_DATA) ||
 		       fuse_conn_has(conn, FUSE_AUTO_INVAL_DATA);
 	} else if (fuse_conn_has(conn, FUSE_AUTO_INVAL_DATA)) {
-		struct timespec mtime = wire_time(attr->mtime, attr->mtimensec);
+		struct timespec mtime = fuse_wire_time(attr->mtime, attr->mtimensec);
 
 		drop = !same_time(&old_mtime, &mtime);
 	}

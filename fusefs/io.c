@@ -15,6 +15,7 @@
 #include "fusefs/fusefs.h"
 #include "sentry/base/iobuf.h"
 #include "sentry/base/iter.h"
+#include "vfs/attr.h"
 #include "vfs/dentry.h"
 #include "vfs/file.h"
 #include "vfs/perm.h"
@@ -120,7 +121,7 @@ static ssize_t fill_pages(const struct op_ctx *ctx, struct file *file, struct fu
 		memset(buf + got, 0, len - (size_t)got);
 		fuse_size_seen(inode, pos + got, version);
 	}
-	fuse_stale(inode, STATX_ATIME); /* F25 */
+	fuse_accessed(inode); /* F25 */
 	*ret_buf = buf;
 	return (ssize_t)len;
 }
@@ -223,7 +224,7 @@ static ssize_t direct_read(const struct op_ctx *ctx, struct file *file, struct i
 		if ((size_t)n < want)
 			break;
 	}
-	fuse_stale(file->inode, STATX_ATIME);
+	fuse_accessed(file->inode);
 	return done > 0 ? done : n;
 }
 
@@ -459,6 +460,13 @@ int fuse_remove_privs(const struct op_ctx *ctx, struct file *file)
 	return err;
 }
 
+/* F25: how far a WRITE came that has failed is not known. */
+static void write_failed(struct inode *inode)
+{
+	fuse_bump_version(inode);
+	fuse_stale(inode, fuse_is_writeback(inode) ? STATX_BLOCKS : FUSE_STALE_MODSIZE);
+}
+
 /* Bytes into the cache; what is missing of the first and the last page is read first. */
 static int dirty(const struct op_ctx *ctx, struct file *file, const char *buf, size_t len,
 		 int64_t pos)
@@ -546,6 +554,14 @@ static ssize_t o_direct_write(const struct op_ctx *ctx, struct file *file, struc
 	return ret;
 }
 
+/* F92: only a WRITE can tell the daemon to take set-id bits away. */
+static bool must_write_through(const struct op_ctx *ctx, struct inode *inode)
+{
+	return !fuse_is_writeback(inode) ||
+	       (fuse_conn_has(fuse_conn_of(inode), FUSE_HANDLE_KILLPRIV_V2) &&
+		setattr_drop_suidgid(ctx, inode));
+}
+
 /* What comes before a write of these bytes; `direct`: past the cache. 0 or -errno. */
 static int prepare_write(const struct op_ctx *ctx, struct file *file, int64_t pos,
 			 const struct io_iter *from, bool direct)
@@ -570,7 +586,7 @@ static ssize_t write_locked(const struct op_ctx *ctx, struct file *file, struct 
 	unsigned flags = atomic_load(&file->flags);
 	bool daemons = ff->open_flags & FOPEN_DIRECT_IO;
 	bool direct = daemons || (flags & O_DIRECT);
-	bool extends;
+	bool extends, through;
 	ssize_t ret;
 	int err = 0;
 
@@ -579,14 +595,15 @@ static ssize_t write_locked(const struct op_ctx *ctx, struct file *file, struct 
 		if (err)
 			return err;
 	}
+	through = direct || must_write_through(ctx, inode);
 	if ((flags & O_APPEND) || (rwf & RWF_APPEND))
 		*pos = inode_size(inode); /* F88 */
 	err = prepare_write(ctx, file, *pos, from, direct);
 	if (err)
 		return err;
-	if (!direct && fuse_is_writeback(inode))
+	if (!through)
 		return write_back(ctx, file, from, pos);
-	extends = (int64_t)from->count > inode_size(inode) - *pos;
+	extends = !direct && (int64_t)from->count > inode_size(inode) - *pos; /* F23 */
 	if (extends)
 		fuse_size_changing(inode, 1);
 	if (direct && !(ff->open_flags & FOPEN_DIRECT_IO) &&
@@ -596,6 +613,8 @@ static ssize_t write_locked(const struct op_ctx *ctx, struct file *file, struct 
 		ret = write_loop(ctx, file, from, pos, rwf, direct);
 	if (extends)
 		fuse_size_changing(inode, -1);
+	if (ret <= 0)
+		write_failed(inode);
 	return ret;
 }
 
@@ -618,6 +637,8 @@ static ssize_t write_beside(const struct op_ctx *ctx, struct file *file, struct 
 	ret = fuse_write_pages(ctx, file->inode, *pos, end_of_transfer(from, *pos)); /* F84 */
 	if (!ret)
 		ret = write_loop(ctx, file, from, pos, rwf, true);
+	if (ret <= 0)
+		write_failed(file->inode);
 	inode_unlock_shared(file->inode);
 	return ret;
 }

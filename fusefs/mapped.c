@@ -6,6 +6,7 @@
  * open file that was mapped, for writing or not, is held as long as it is mapped: it lends its handle,
  * its RELEASE waits, and its mount stays busy.
  */
+#include <limits.h>
 #include <stdlib.h>
 
 #include "fusefs/fusefs.h"
@@ -161,10 +162,11 @@ static int write_next(const struct op_ctx *ctx, struct fuse_file *ff, int64_t *p
 }
 
 /*
- * Sends what is dirty of [pos, end), in several WRITEs at a time. writeback_mutex held. 0, -EINTR,
+ * Sends what is dirty of [pos, end), in `most` WRITEs at a time. writeback_mutex held. 0, -EINTR,
  * -ENOMEM.
  */
-static int start_writing(const struct op_ctx *ctx, struct inode *inode, int64_t pos, int64_t end)
+static int start_writing(const struct op_ctx *ctx, struct inode *inode, int64_t pos, int64_t end,
+			 unsigned most)
 {
 	struct fuse_inode *fi = fuse_i(inode);
 	struct fuse_file *ff = any_writer(fi);
@@ -173,7 +175,7 @@ static int start_writing(const struct op_ctx *ctx, struct inode *inode, int64_t 
 	if (!ff || !(fuse_cache_tracked(&fi->cache) || fuse_cache_nr_dirty(&fi->cache)))
 		return 0;
 	while (!err && pos < end && pos < inode_size(inode)) {
-		err = wait_written(inode, MAX_WRITING - 1);
+		err = wait_written(inode, most - 1);
 		if (!err)
 			err = write_next(ctx, ff, &pos, end);
 	}
@@ -189,7 +191,7 @@ static int write_changed(const struct op_ctx *ctx, struct inode *inode, int64_t 
 	/* A page must not be written twice at a time: its old bytes might come last. */
 	err = wait_written(inode, 0);
 	if (!err)
-		err = start_writing(ctx, inode, pos, end);
+		err = start_writing(ctx, inode, pos, end, MAX_WRITING);
 	if (!err)
 		err = wait_written(inode, 0);
 	fb_mutex_lock(&inode->attr_lock);
@@ -256,6 +258,19 @@ int fuse_writeback(const struct op_ctx *ctx, struct inode *inode)
 	err = write_all(ctx, inode);
 	sleep_mutex_unlock(&fi->writeback_mutex);
 	return err;
+}
+
+/*
+ * F94: a daemon that never answers must not hold up sync(2); one that calls it must not wait for
+ * itself, and so there is no limit on what is under way.
+ */
+static void start_all(const struct op_ctx *ctx, struct inode *inode)
+{
+	if (sleep_mutex_lock_killable(&fuse_i(inode)->writeback_mutex))
+		return;
+	if (start_writing(ctx, inode, 0, INT64_MAX, UINT_MAX) == 0)
+		(void)write_times(ctx, inode);
+	sleep_mutex_unlock(&fuse_i(inode)->writeback_mutex);
 }
 
 int fuse_write_pages(const struct op_ctx *ctx, struct inode *inode, int64_t pos, int64_t end)
@@ -445,6 +460,7 @@ static int fault(const struct op_ctx *ctx, struct inode *inode, int64_t offset)
 static const struct mapped_ops mapped_ops = {
 	.sync = fuse_writeback,
 	.msync = fuse_msync,
+	.start = start_all,
 	.reap = reap,
 	.fault = fault,
 };
@@ -531,7 +547,7 @@ int fuse_writeback_later(const struct op_ctx *ctx, struct inode *inode)
 		return 0;
 	if (sleep_mutex_lock_killable(&fi->writeback_mutex))
 		return -EINTR;
-	err = start_writing(ctx, inode, 0, INT64_MAX);
+	err = start_writing(ctx, inode, 0, INT64_MAX, MAX_WRITING);
 	sleep_mutex_unlock(&fi->writeback_mutex);
 	return err == -EINTR ? -EINTR : 0;
 }

@@ -34,6 +34,7 @@ static void fusefs_initialized(struct fuse_conn *conn)
 	sb->time_gran_ns = conn->time_gran_ns;
 	if (conn->minor < 6 && fuse_sb(sb)->max_read < conn->max_readahead) /* V06 */
 		conn->max_readahead = fuse_sb(sb)->max_read / FUSE_PAGE * FUSE_PAGE;
+	fuse_limit_readahead(fuse_sb(sb), conn->max_readahead / FUSE_PAGE);
 	if (fuse_conn_has(conn, FUSE_PASSTHROUGH))
 		sb->stack_depth = (int)conn->max_stack_depth;
 	if (fuse_conn_has(conn, FUSE_POSIX_ACL))

@@ -158,7 +158,7 @@ ssize_t fuse_passthrough_read(const struct op_ctx *ctx, struct file *file, struc
 	ssize_t n = ff->backing_file->op->read_iter(&mine, ff->backing_file, to, pos, rwf);
 
 	if (n > 0)
-		fuse_stale(ff->inode, STATX_ATIME);
+		fuse_accessed(ff->inode);
 	return n;
 }
 

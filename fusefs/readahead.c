@@ -56,9 +56,8 @@ static uint32_t next_window(uint32_t size, uint32_t max)
 /* Pages that a window may have: a large request is not cut down to less than one READ. */
 static uint32_t max_window(const struct fuse_file *ff, uint32_t req)
 {
-	const struct fuse_super *fs = fuse_of(ff->inode);
-	uint32_t max = fs->conn->max_readahead / FUSE_PAGE;
-	uint32_t limit = (uint32_t)(fuse_read_limit(fs) / FUSE_PAGE);
+	uint32_t max = ff->readahead.limit;
+	uint32_t limit = (uint32_t)(fuse_read_limit(fuse_of(ff->inode)) / FUSE_PAGE);
 
 	if (ff->readahead.advice == POSIX_FADV_SEQUENTIAL)
 		max *= 2;
@@ -131,7 +130,7 @@ static void done(struct fuse_conn *conn, struct fuse_args *args, ssize_t result)
 	if (result >= 0) {
 		if ((size_t)result < len)
 			fuse_size_seen(inode, first * FUSE_PAGE + result, ahead->version);
-		fuse_stale(inode, STATX_ATIME); /* F25 */
+		fuse_accessed(inode); /* F25 */
 	}
 	fuse_file_put(ahead->ff);
 	iobuf_free(ahead);

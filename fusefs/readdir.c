@@ -86,6 +86,7 @@ static int refresh_cached(struct listing *list, struct dentry *dentry,
 	fuse_count_lookup(inode);
 	fuse_forget_acls(inode);
 	fuse_change_attributes(inode, &out->attr, expiry, list->version);
+	atomic_store(&fuse_i(inode)->from_plus, true);
 	fuse_entry_set(dentry, fuse_expiry_ns(out->entry_valid, out->entry_valid_nsec),
 		       list->epoch);
 	return 1;
@@ -219,9 +220,9 @@ static int do_readdir(const struct op_ctx *ctx, struct file *file, struct dir_co
 	fuse_args_in(&args, &in, sizeof(in));
 	fuse_args_out(&args, buf, size);
 	n = fuse_send(ctx, dir, &args);
+	fuse_accessed(dir);
 	if (n < 0)
 		return (int)n;
-	fuse_stale(dir, STATX_ATIME);
 	if (n == 0 && (ff->open_flags & FOPEN_CACHE_DIR))
 		fuse_dircache_end(&fuse_i(dir)->listing, dc->pos);
 	list.len = (size_t)n;

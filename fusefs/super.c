@@ -280,7 +280,7 @@ static void fuse_show_options(struct superblock *sb, struct strbuf *out)
 		strbuf_printf(out, ",max_read=%u", fs->max_read);
 }
 
-/* F140: what is dirty here. There is no SYNCFS for a daemon that the kernel does not trust. */
+/* F94: what is dirty here goes. There is no SYNCFS for a daemon that the kernel does not trust. */
 static int fuse_sync_fs(const struct op_ctx *ctx, struct superblock *sb)
 {
 	mapped_sync_all(ctx, sb);
@@ -318,6 +318,7 @@ static struct fuse_super *fuse_super_new(struct superblock *sb, const struct fus
 	fs->user_id = opts->user_id;
 	fs->group_id = opts->group_id;
 	atomic_init(&fs->default_permissions, opts->default_permissions);
+	atomic_init(&fs->readahead_pages, fs->conn->max_readahead / FUSE_PAGE);
 	fs->allow_other = opts->allow_other;
 	fs->max_read = UINT32_MAX;
 	if (opts->has_max_read)
@@ -521,5 +522,5 @@ int fusefs_init(void)
 	filesystem_register(&fuseblk_type);
 	filesystem_register(&fuse_type);
 	fusectl_init();
-	return 0;
+	return fuse_bdi_init();
 }

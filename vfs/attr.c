@@ -207,6 +207,16 @@ static bool should_drop_sgid(const struct op_ctx *ctx, struct inode *inode, uint
 	       (!cred_in_group(ctx->cred, inode_gid(inode)) && !ctx_capable(ctx, CAP_FSETID));
 }
 
+unsigned setattr_drop_suidgid(const struct op_ctx *ctx, struct inode *inode)
+{
+	uint32_t mode = inode_mode(inode);
+	unsigned kill = mode & S_ISUID ? ATTR_KILL_SUID : 0;
+
+	if (should_drop_sgid(ctx, inode, mode))
+		kill |= ATTR_KILL_SGID;
+	return kill && S_ISREG(mode) && !ctx_capable(ctx, CAP_FSETID) ? kill : 0;
+}
+
 /*
  * ATTR_KILL_* (a truncate or chown) become a mode change where there is something to strip, and
  * are cleared where there is not. They stay set beside ATTR_MODE: a file system whose server strips

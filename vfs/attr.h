@@ -56,6 +56,8 @@ struct iattr {
 
 /* Fills from the inode's fields alone; what a file system without getattr gets. */
 void generic_fillattr(struct inode *inode, struct kstat *ret_stat);
+/* ATTR_KILL_*: what this caller's write takes away (cf. setattr_should_drop_suidgid()). */
+unsigned setattr_drop_suidgid(const struct op_ctx *ctx, struct inode *inode);
 /* Permission and rule checks of setattr (cf. setattr_prepare() in fs/attr.c). 0 or -errno. */
 int setattr_prepare(const struct op_ctx *ctx, struct inode *inode, struct iattr *attr);
 /* Stores everything but the size into the inode (cf. setattr_copy()). */

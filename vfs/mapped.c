@@ -346,12 +346,12 @@ void mapped_reap(const struct op_ctx *ctx, const struct superblock *sb)
 	for_all(ctx, sb, reap_one);
 }
 
-static void sync_one(const struct op_ctx *ctx, struct mapped *mapped)
+static void start_one(const struct op_ctx *ctx, struct mapped *mapped)
 {
-	(void)mapped->op->sync(ctx, mapped->inode); /* its error is remembered for fsync(2) */
+	mapped->op->start(ctx, mapped->inode);
 }
 
 void mapped_sync_all(const struct op_ctx *ctx, const struct superblock *sb)
 {
-	for_all(ctx, sb, sync_one);
+	for_all(ctx, sb, start_one);
 }

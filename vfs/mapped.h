@@ -22,6 +22,8 @@ struct mapped_ops {
 	int (*sync)(const struct op_ctx *ctx, struct inode *inode);
 	/* msync(2): fdatasync(2) of a file that is mapped. 0 or -errno. May sleep. */
 	int (*msync)(const struct op_ctx *ctx, struct inode *inode);
+	/* Begins to do so, and does not wait for the data to arrive. May sleep. */
+	void (*start)(const struct op_ctx *ctx, struct inode *inode);
 	/*
 	 * If no mapping is left: writes back, and gives up what was held for it, mapped_del()
 	 * included. Called now and then, and when the host has said something. May sleep.

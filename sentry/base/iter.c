@@ -82,7 +82,8 @@ static size_t iter_batch(const struct io_iter *iter, size_t len, struct iovec *s
 		if (part > len - total)
 			part = len - total;
 		if (part) {
-			segs[nr].iov_base = (char *)iter->segs[i].iov_base + off;
+			/* A guest's address, perhaps, and any number. */
+			segs[nr].iov_base = (void *)((uintptr_t)iter->segs[i].iov_base + off);
 			segs[nr++].iov_len = part;
 		}
 		total += part;

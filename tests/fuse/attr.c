@@ -161,6 +161,55 @@ Test(fuse_attr, setattr_error_is_the_callers)
 	DAEMON_STOP(d);
 }
 
+static int change(struct daemon *d, const struct path *path, struct iattr attr)
+{
+	attr.valid |= ATTR_CTIME;
+	return notify_change(&d->client.ctx, path, &attr);
+}
+
+/* F46: who may do that is the daemon's to say, but nobody exceeds a limit of his own. */
+Test(fuse_attr, without_default_permissions_setattr_is_sent_for_anybody)
+{
+	struct daemon_config config = {.uid = 1000, .options = "allow_other"};
+	const struct iattr changes[] = {
+		{.valid = ATTR_MODE, .mode = 02644}, /* of a group that is not ours, too */
+		{.valid = ATTR_UID | ATTR_GID, .uid = 1, .gid = 1},
+		{.valid = ATTR_MTIME | ATTR_MTIME_SET},
+	};
+	struct daemon *d = daemon_start(&config);
+	struct path path = look_up(d, S_IFREG | 0644, 100);
+	struct step *s = NULL;
+
+	for (int i = 0; i < 3; i++) {
+		if (changes[i].valid & ATTR_UID)
+			expect_attr(d, FUSE_GETATTR, 5, S_IFREG | 0644, 10, 100); /* set-id bits? */
+		s = expect_attr(d, FUSE_SETATTR, 5, S_IFREG | 0644, 10, 100);
+		cr_assert_eq(change(d, &path, changes[i]), 0, "%d", i);
+		if (i == 0)
+			cr_expect_eq(step_in(s, struct fuse_setattr_in)->mode, S_IFREG | 02644);
+	}
+	d->client.ctx.fsize_limit = 100;
+	expect_attr(d, FUSE_SETATTR, 5, S_IFREG | 0644, 100, 100);
+	cr_assert_eq(vfs_truncate(&d->client.ctx, &path, 100), 0);
+	cr_assert_eq(vfs_truncate(&d->client.ctx, &path, 101), -EFBIG);
+	path_put(&path);
+	DAEMON_STOP(d);
+}
+
+Test(fuse_attr, with_default_permissions_only_the_owners_is_sent) /* F46 */
+{
+	struct daemon_config config = {.uid = 1000, .options = "allow_other,default_permissions"};
+	struct daemon *d = daemon_start(&config);
+	struct path path;
+
+	expect_attr(d, FUSE_GETATTR, 1, S_IFDIR | 0755, 0, 100);
+	path = look_up(d, S_IFREG | 0644, 100);
+	cr_assert_eq(change(d, &path, (struct iattr){.valid = ATTR_MODE, .mode = 0600}), -EPERM);
+	cr_assert_eq(change(d, &path, (struct iattr){.valid = ATTR_MTIME | ATTR_MTIME_SET}), -EPERM);
+	path_put(&path);
+	DAEMON_STOP(d);
+}
+
 /* F40, F41: the mount's user is 0. */
 Test(fuse_attr, strangers_are_kept_out_without_allow_other)
 {
@@ -340,5 +389,26 @@ Test(fuse_attr, who_asks_by_an_open_file_names_its_handle)
 	cr_assert_eq(vfs_ftruncate(&d->client.ctx, file, 4), 0);
 	check_getattr(s, FUSE_GETATTR_FH, 3);
 	close_file(d, file);
+	DAEMON_STOP(d);
+}
+
+/* M06: blocks are pages where the daemon says nothing, and files as long as an offset can be. */
+Test(fuse_attr, blocks_are_pages_and_files_have_no_limit)
+{
+	struct daemon *d = daemon_start(NULL);
+	struct fuse_entry_out entry = make_entry(5, S_IFREG | 0644, 0, 100);
+	struct kstat st;
+	struct path path;
+	struct step *s;
+
+	entry.attr.blksize = 0;
+	expect_reply(d, FUSE_LOOKUP, 1, &entry, sizeof(entry));
+	cr_assert_eq(path_lookup(&d->client.ctx, NULL, "/f", 0, &path), 0);
+	cr_assert_eq(vfs_getattr(&d->client.ctx, &path, &st, STATX_BASIC_STATS, 0), 0);
+	cr_expect_eq(st.blksize, 4096);
+	s = expect_attr(d, FUSE_SETATTR, 5, S_IFREG | 0644, INT64_MAX, 100);
+	cr_assert_eq(vfs_truncate(&d->client.ctx, &path, INT64_MAX), 0);
+	cr_expect_eq(step_in(s, struct fuse_setattr_in)->size, INT64_MAX);
+	path_put(&path);
 	DAEMON_STOP(d);
 }

@@ -267,6 +267,84 @@ Test(fuse_control, there_is_one_instance) /* J01 */
 	DAEMON_STOP(d);
 }
 
+static const char *bdi(struct daemon *d, const char *name)
+{
+	static char path[64];
+
+	snprintf(path, sizeof(path), "/class/bdi/0:%u/%s", d->conn->id, name);
+	return path;
+}
+
+Test(fuse_control, a_mount_has_a_bdi_while_it_is_mounted) /* M06, L03 */
+{
+	struct daemon_config config = {.max_readahead = 10000};
+	struct daemon *d = daemon_start(&config);
+	struct client self = {.cred = cred_new(0, 0, NULL, 0)};
+	struct file *file;
+	struct io_iter iter;
+	struct kstat st;
+	char buf[8];
+
+	expect_attr(d, FUSE_GETATTR, 1, S_IFDIR | 0755, 0, 100);
+	cr_assert_eq(client_stat(d, "/", &st), 0); /* INIT is answered */
+	filesystem_register(&sysfs_type);
+	self.ctx = ctx_in(d, tree_of(d, "sysfs"));
+	self.ctx.cred = self.cred;
+	cr_assert_str_eq(get(&self.ctx, bdi(d, "max_ratio")), "1\n");
+	cr_assert_str_eq(get(&self.ctx, bdi(d, "strict_limit")), "1\n");
+	cr_assert_str_eq(get(&self.ctx, bdi(d, "read_ahead_kb")), "8\n");
+	cr_assert_eq(set(&self.ctx, bdi(d, "read_ahead_kb"), "0x40"), -EINVAL);
+	cr_assert_eq(set(&self.ctx, bdi(d, "read_ahead_kb"), "18446744073709551616"), -ERANGE);
+	cr_assert_eq(set(&self.ctx, bdi(d, "read_ahead_kb"), "67\n"), 3);
+	cr_assert_str_eq(get(&self.ctx, bdi(d, "read_ahead_kb")), "64\n");
+	file = open_in(&self.ctx, bdi(d, "read_ahead_kb"), O_RDWR);
+	cr_assert(file);
+	DAEMON_STOP(d);
+	iter_init_mem(&iter, buf, sizeof(buf));
+	cr_assert_eq(vfs_read(&self.ctx, file, &iter), -ENODEV);
+	cr_assert_eq(write_file(&self.ctx, file, "4"), -ENODEV);
+	file_put(file);
+	fs_struct_put(self.ctx.fs);
+	cred_put(self.cred);
+}
+
+/* The READ for the first page, which a window follows. */
+static void read_window(struct daemon *d, struct file *file, uint32_t window)
+{
+	char *data = calloc(1, window), page[4096];
+	struct step *s = expect_reply(d, FUSE_READ, 5, data, window);
+
+	cr_assert_eq(client_pread(d, file, page, sizeof(page), 0), 4096);
+	cr_expect_eq(step_in(s, struct fuse_read_in)->size, window);
+	free(data);
+}
+
+/* M06: what is open keeps the readahead that it was opened with. */
+Test(fuse_control, read_ahead_kb_is_for_files_that_are_opened_afterwards)
+{
+	struct daemon_config config = {.max_readahead = 131072};
+	struct daemon *d = daemon_start(&config);
+	struct op_ctx in_sys;
+	struct file *before = NULL, *after = NULL;
+
+	daemon_ignore(d, FUSE_FLUSH);
+	daemon_ignore(d, FUSE_RELEASE);
+	expect_entry(d, FUSE_LOOKUP, 1, 5, S_IFREG | 0644, 1 << 20, 100);
+	expect_open(d, FUSE_OPEN, 5, 3, 0);
+	cr_assert_eq(client_open(d, "/f", O_RDONLY, &before), 0);
+	filesystem_register(&sysfs_type);
+	in_sys = ctx_in(d, tree_of(d, "sysfs"));
+	cr_assert_eq(set(&in_sys, bdi(d, "read_ahead_kb"), "8"), 1);
+	read_window(d, before, 16384);
+	expect_open(d, FUSE_OPEN, 5, 4, 0);
+	cr_assert_eq(client_open(d, "/f", O_RDONLY, &after), 0);
+	read_window(d, after, 8192);
+	client_close(d, before);
+	client_close(d, after);
+	fs_struct_put(in_sys.fs);
+	DAEMON_STOP(d);
+}
+
 Test(fuse_control, sysctls_and_parameters_are_checked) /* J07, J08 */
 {
 	struct daemon *d = daemon_start(NULL);

@@ -7,6 +7,7 @@
 #include <fcntl.h>
 #include <linux/falloc.h>
 #include <linux/fs.h>
+#include <linux/fsverity.h>
 #include <sys/mman.h>
 #include <unistd.h>
 
@@ -141,6 +142,88 @@ Test(fuse_file, ioctl_is_restricted) /* F150 */
 	cr_assert_eq(vfs_ioctl(CTX, file, cmd, (uintptr_t)&data), -EIO);
 	expect_error(d, FUSE_IOCTL, 5, ENOSYS);
 	cr_assert_eq(vfs_ioctl(CTX, file, cmd, (uintptr_t)&data), -ENOTTY);
+	client_close(d, file);
+	DAEMON_STOP(d);
+}
+
+Test(fuse_file, ioctl_says_that_it_is_of_a_directory) /* F152 */
+{
+	struct fuse_ioctl_out out = {.result = 7};
+
+	for (uint32_t minor = 17; minor <= 18; minor++) {
+		struct daemon_config config = {.minor = minor};
+		struct daemon *d = daemon_start(&config);
+		struct file *dir, *file = open_file(d, 10, 0);
+		struct step *s;
+
+		expect_open(d, FUSE_OPENDIR, 1, 9, 0);
+		cr_assert_eq(client_open(d, "/", O_RDONLY | O_DIRECTORY, &dir), 0);
+		s = expect_reply(d, FUSE_IOCTL, 5, &out, sizeof(out));
+		cr_assert_eq(vfs_ioctl(CTX, file, _IO('E', 9), 0), 7);
+		cr_assert_eq(step_in(s, struct fuse_ioctl_in)->flags, 0);
+		if (minor == 18)
+			s = expect_reply(d, FUSE_IOCTL, 1, &out, sizeof(out));
+		cr_assert_eq(vfs_ioctl(CTX, dir, _IO('E', 9), 0), minor == 18 ? 7 : -ENOTTY);
+		if (minor == 18)
+			cr_assert_eq(step_in(s, struct fuse_ioctl_in)->flags, FUSE_IOCTL_DIR);
+		daemon_ignore(d, FUSE_RELEASEDIR);
+		client_close(d, dir);
+		client_close(d, file);
+		DAEMON_STOP(d);
+	}
+}
+
+static const struct fuse_ioctl_in *check_ioctl(const struct step *s, uint32_t in, uint32_t out)
+{
+	cr_expect_eq(step_in(s, struct fuse_ioctl_in)->in_size, in);
+	cr_expect_eq(step_in(s, struct fuse_ioctl_in)->out_size, out);
+	cr_assert_eq(s->body_len, sizeof(struct fuse_ioctl_in) + in);
+	return step_in(s, struct fuse_ioctl_in);
+}
+
+Test(fuse_file, fs_verity_sends_salt_and_signature) /* F152 */
+{
+	struct daemon *d = daemon_start(NULL);
+	struct file *file = open_file(d, 10, 0);
+	struct fsverity_enable_arg arg = {.version = 1, .salt_size = 4, .sig_size = 9};
+	struct fuse_ioctl_out out = {0};
+	struct step *s = expect_reply(d, FUSE_IOCTL, 5, &out, sizeof(out));
+
+	ioctl_set_mem_ops(&mem_ops);
+	arg.salt_ptr = (uintptr_t)"salt";
+	arg.sig_ptr = (uintptr_t)"signature";
+	cr_assert_eq(vfs_ioctl(CTX, file, FS_IOC_ENABLE_VERITY, (uintptr_t)&arg), 0);
+	cr_assert_eq(memcmp((const uint8_t *)(check_ioctl(s, sizeof(arg) + 13, 0) + 1) + sizeof(arg),
+			    "saltsignature", 13),
+		     0);
+	arg.salt_size = 0;
+	s = expect_reply(d, FUSE_IOCTL, 5, &out, sizeof(out));
+	cr_assert_eq(vfs_ioctl(CTX, file, FS_IOC_ENABLE_VERITY, (uintptr_t)&arg), 0);
+	(void)check_ioctl(s, sizeof(arg) + 9, 0);
+	arg.salt_size = 256 * 4096 + 1;
+	cr_assert_eq(vfs_ioctl(CTX, file, FS_IOC_ENABLE_VERITY, (uintptr_t)&arg), -ENOMEM);
+	client_close(d, file);
+	DAEMON_STOP(d);
+}
+
+Test(fuse_file, fs_verity_measures_into_the_room_that_there_is) /* F152 */
+{
+	struct daemon *d = daemon_start(NULL);
+	struct file *file = open_file(d, 10, 0);
+	struct digest {
+		struct fsverity_digest head;
+		char bytes[8];
+	} digest = {{.digest_algorithm = 1, .digest_size = 8}, "oldbytes"};
+	struct {
+		struct fuse_ioctl_out out;
+		struct digest digest;
+	} reply = {.digest = {{.digest_algorithm = 1, .digest_size = 8}, "newbytes"}};
+	struct step *s = expect_reply(d, FUSE_IOCTL, 5, &reply, sizeof(reply));
+
+	ioctl_set_mem_ops(&mem_ops);
+	cr_assert_eq(vfs_ioctl(CTX, file, FS_IOC_MEASURE_VERITY, (uintptr_t)&digest), 0);
+	(void)check_ioctl(s, sizeof(digest), sizeof(digest));
+	cr_assert_eq(memcmp(digest.bytes, "newbytes", 8), 0);
 	client_close(d, file);
 	DAEMON_STOP(d);
 }

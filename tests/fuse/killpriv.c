@@ -132,6 +132,50 @@ Test(fuse_killpriv, a_write_to_a_set_id_file) /* P01, W07 */
 	}
 }
 
+/* F92: a WRITE that takes bits away is not kept back; only V2 has a flag for it. */
+Test(fuse_killpriv, the_writeback_cache_is_passed_by)
+{
+	const struct {
+		uint64_t flags;
+		uid_t uid;
+		uint32_t mode;
+		bool through;
+	} rows[] = {
+		{FUSE_HANDLE_KILLPRIV_V2, 1000, 04755, true},
+		{FUSE_HANDLE_KILLPRIV_V2, 1000, 02755, true},
+		{FUSE_HANDLE_KILLPRIV_V2, 1000, 02644, true}, /* not of our group */
+		{FUSE_HANDLE_KILLPRIV_V2, 1000, 0644, false},
+		{FUSE_HANDLE_KILLPRIV_V2, 0, 06755, false},
+		{FUSE_HANDLE_KILLPRIV, 1000, 06755, false},
+	};
+
+	for (size_t i = 0; i < sizeof(rows) / sizeof(rows[0]); i++) {
+		struct daemon *d = start(rows[i].flags | FUSE_WRITEBACK_CACHE, rows[i].uid);
+		struct file *file = open_file(d, rows[i].mode, 0, 0);
+		bool strips = rows[i].uid && (rows[i].mode & 06000);
+		struct step *s = NULL, *w = NULL;
+
+		if (strips)
+			s = expect_attr(d, FUSE_SETATTR, 5, S_IFREG | 0755, 10, 100);
+		if (rows[i].through)
+			expect_write(d, &w);
+		else
+			expect_reply(d, FUSE_READ, 5, "0123456789", 10);
+		daemon_ignore(d, FUSE_GETXATTR);
+		cr_assert_eq(client_pwrite(d, file, "x", 1, 0), 1, "%zu", i);
+		if (s)
+			cr_expect_eq(step_in(s, struct fuse_setattr_in)->valid, 0, "%zu", i);
+		if (w)
+			cr_expect_eq(step_in(w, struct fuse_write_in)->write_flags,
+				     FUSE_WRITE_KILL_SUIDGID, "%zu", i);
+		if (!w)
+			expect_reply(d, FUSE_WRITE, 5, &(struct fuse_write_out){.size = 10}, 8);
+		expect_attr(d, FUSE_SETATTR, 5, S_IFREG | 0755, 10, 100); /* the times */
+		client_close(d, file);
+		DAEMON_STOP(d);
+	}
+}
+
 Test(fuse_killpriv, security_capability_is_asked_for_until_it_is_known) /* F31, P06 */
 {
 	struct daemon *d = start(FUSE_HANDLE_KILLPRIV_V2, 1000);

@@ -236,6 +236,53 @@ Test(fuse_lookup, killed_client_leaves_and_the_late_lookup_is_forgotten)
 	DAEMON_STOP(d);
 }
 
+/* F173: what nobody has read was never asked, and there is nothing to forget. */
+Test(fuse_lookup, a_client_that_is_killed_first_leaves_nothing_behind)
+{
+	struct daemon *d = daemon_start(NULL);
+	struct client_thread t;
+	struct kstat st;
+
+	expect_error(d, FUSE_LOOKUP, 1, ENOENT); /* INIT is over */
+	cr_assert_eq(client_stat(d, "/e", &st), -ENOENT);
+	daemon_pause(d);
+	client_spawn(&t, d, stat_f, NULL);
+	cr_assert(daemon_wait_pending(d, 1));
+	client_interrupt(&t, WAITER_KILLED);
+	cr_assert_eq(client_join(&t), -EINTR);
+	cr_assert(daemon_wait_pending(d, 0));
+	daemon_resume(d); /* a LOOKUP of "f", an INTERRUPT would find no step */
+	expect_error(d, FUSE_LOOKUP, 1, ENOENT);
+	cr_assert_eq(client_stat(d, "/g", &st), -ENOENT);
+	cr_assert_eq(d->nr_forget_reads, 0);
+	DAEMON_STOP(d);
+}
+
+/* F174: it is the counts that tell a FORGET before a LOOKUP from one after it. */
+Test(fuse_lookup, a_node_is_found_again_while_its_forget_is_under_way)
+{
+	struct daemon *d = daemon_start(NULL);
+	struct client_thread t;
+	struct kstat st;
+
+	expect_entry(d, FUSE_LOOKUP, 1, 5, S_IFREG | 0644, 1, 100);
+	cr_assert_eq(client_stat(d, "/f", &st), 0);
+	daemon_pause(d);
+	dcache_shrink(0);
+	client_spawn(&t, d, stat_f, NULL);
+	cr_assert(daemon_wait_pending(d, 1));
+	expect_entry(d, FUSE_LOOKUP, 1, 5, S_IFREG | 0644, 1, 100);
+	daemon_resume(d);
+	cr_assert_eq(client_join(&t), 0);
+	cr_assert(daemon_wait_forgotten(d, 5, 1));
+	cr_assert_eq(client_stat(d, "/f", &st), 0); /* it is still known */
+	cr_assert_eq(daemon_forgotten(d, 5), 1);
+	dcache_shrink(0);
+	cr_assert(daemon_wait_forgotten(d, 5, 2));
+	cr_assert_eq(daemon_forgotten(d, 5), 2);
+	DAEMON_STOP(d);
+}
+
 /* F170: what the dentry cache drops is forgotten with its full count. */
 Test(fuse_lookup, eviction_forgets_all_lookups)
 {

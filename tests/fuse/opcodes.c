@@ -559,6 +559,118 @@ Test(fuse_opcodes, an_error_with_a_payload_is_refused) /* D41, Z02 */
 			"error with payload");
 }
 
+/* --- what is stale afterwards ------------------------------------------------------------- */
+
+enum { AT_FILE, AT_OTHER, AT_DIR, AT_LINK, AT_ROOT, NR_PLACES };
+
+#define MODIFIED (STATX_MTIME | STATX_CTIME | STATX_SIZE | STATX_BLOCKS)
+#define ALL	 STATX_BASIC_STATS
+
+/* Attributes that are asked for again after success, and after EPERM; of all others: none. */
+static const struct {
+	uint32_t opcode;
+	int place;
+	uint32_t good, failed;
+} stale[] = {
+	{ FUSE_READ, AT_FILE, STATX_ATIME, STATX_ATIME },
+	{ FUSE_READLINK, AT_LINK, STATX_ATIME, STATX_ATIME },
+	{ FUSE_READDIR, AT_DIR, STATX_ATIME, STATX_ATIME },
+	{ FUSE_READDIRPLUS, AT_DIR, STATX_ATIME, STATX_ATIME },
+	{ FUSE_WRITE, AT_FILE, MODIFIED, MODIFIED },
+	{ FUSE_FALLOCATE, AT_FILE, MODIFIED, 0 },
+	{ FUSE_COPY_FILE_RANGE, AT_OTHER, MODIFIED, 0 },
+	{ FUSE_COPY_FILE_RANGE_64, AT_OTHER, MODIFIED, 0 },
+	{ FUSE_SETXATTR, AT_FILE, STATX_CTIME, 0 },
+	{ FUSE_REMOVEXATTR, AT_FILE, STATX_CTIME, 0 },
+	{ FUSE_MKNOD, AT_ROOT, ALL, 0 },
+	{ FUSE_MKDIR, AT_ROOT, ALL, 0 },
+	{ FUSE_SYMLINK, AT_ROOT, ALL, 0 },
+	{ FUSE_CREATE, AT_ROOT, ALL, 0 },
+	{ FUSE_TMPFILE, AT_ROOT, ALL, 0 },
+	{ FUSE_LINK, AT_ROOT, ALL, 0 },
+	{ FUSE_UNLINK, AT_ROOT, ALL, 0 },
+	{ FUSE_UNLINK, AT_OTHER, STATX_CTIME, 0 },
+	{ FUSE_RMDIR, AT_ROOT, ALL, 0 },
+	{ FUSE_RMDIR, AT_DIR, STATX_CTIME, 0 },
+	{ FUSE_RENAME, AT_ROOT, ALL, 0 },
+	{ FUSE_RENAME, AT_OTHER, STATX_CTIME, 0 },
+	{ FUSE_RENAME2, AT_ROOT, ALL, 0 },
+	{ FUSE_RENAME2, AT_OTHER, STATX_CTIME, 0 },
+};
+
+static uint32_t want_stale(uint32_t opcode, int place, bool failed)
+{
+	for (size_t i = 0; i < sizeof(stale) / sizeof(stale[0]); i++)
+		if (stale[i].opcode == opcode && stale[i].place == place)
+			return failed ? stale[i].failed : stale[i].good;
+	return 0;
+}
+
+static void find_places(struct scene *s, struct path *ret_places)
+{
+	struct kstat st;
+
+	cr_assert_eq(path_lookup(CTX(s), NULL, "/l", 0, &ret_places[AT_LINK]), 0);
+	cr_assert_eq(path_lookup(CTX(s), NULL, "/", 0, &ret_places[AT_ROOT]), 0);
+	ret_places[AT_FILE] = s->file->path;
+	ret_places[AT_OTHER] = s->other->path;
+	ret_places[AT_DIR] = s->dir->path;
+	for (int i = 0; i < NR_PLACES; i++)
+		cr_assert_eq(vfs_getattr(CTX(s), &ret_places[i], &st, ALL, 0), 0);
+}
+
+/* GETATTR is refused: what is asked for stays stale. */
+static uint32_t find_stale(struct scene *s, const struct path *path)
+{
+	uint32_t found = 0;
+	struct kstat st;
+
+	honest_subject(s->h, FUSE_GETATTR, (struct honest_answer){ .error = -EPERM });
+	for (uint32_t bit = STATX_TYPE; bit <= STATX_BLOCKS; bit <<= 1)
+		found |= vfs_getattr(CTX(s), path, &st, bit, 0) ? bit : 0;
+	return found;
+}
+
+static void check_stale(const struct row *row, bool failed, bool read_only)
+{
+	struct path places[NR_PLACES];
+	struct scene s;
+	ssize_t written;
+
+	scene_open(&s, row, 45);
+	find_places(&s, places);
+	if (read_only)
+		s.file->inode->sb->flags |= SB_RDONLY;
+	(void)run(&s, row, (struct honest_answer){ .error = failed ? -EPERM : 0 }, &written);
+	for (int i = 0; i < NR_PLACES; i++) {
+		uint32_t want = want_stale(row->opcode, i, failed), found = find_stale(&s, &places[i]);
+
+		want = read_only ? 0 : want;
+		cr_expect_eq(found, want, "%s%s: place %d: %x instead of %x", WHO(row),
+			     failed ? " failed" : "", i, found, want);
+	}
+	path_put(&places[AT_LINK]);
+	path_put(&places[AT_ROOT]);
+	scene_close(&s);
+}
+
+Test(fuse_opcodes, what_an_operation_changes_is_asked_for_again) /* F25, F78 */
+{
+	for (size_t i = 0; i < NR_ROWS; i++) {
+		check_stale(&rows[i], false, false);
+		if (rows[i].opcode != FUSE_GETATTR)
+			check_stale(&rows[i], true, false);
+	}
+}
+
+Test(fuse_opcodes, reading_changes_nothing_where_nothing_may_change) /* F25 */
+{
+	for (size_t i = 0; i < NR_ROWS; i++)
+		if (rows[i].opcode == FUSE_READ || rows[i].opcode == FUSE_READLINK ||
+		    rows[i].opcode == FUSE_READDIR)
+			check_stale(&rows[i], false, true);
+}
+
 /* --- clients that do not wait, daemons that do not answer --------------------------------- */
 
 struct call {

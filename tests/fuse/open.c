@@ -1,8 +1,11 @@
 /* OPEN, CREATE, FLUSH, RELEASE; matrix 6.4. */
 #include <criterion/criterion.h>
 #include <fcntl.h>
+#include <sys/mman.h>
+#include <unistd.h>
 
 #include "tests/support/daemon.h"
+#include "vfs/cred.h"
 
 TestSuite(fuse_open, .timeout = 120);
 
@@ -232,6 +235,62 @@ Test(fuse_open, fopen_noflush_closes_without_flush)
 	expect_reply(d, FUSE_RELEASE, 5, NULL, 0);
 	cr_assert_eq(client_close(d, file), 0);
 	cr_assert(daemon_drain(d));
+	DAEMON_STOP(d);
+}
+
+/* O04, F58: the writeback cache has no use for it, and has not counted the blocks. */
+Test(fuse_open, fopen_noflush_means_nothing_with_a_writeback_cache)
+{
+	struct daemon_config config = {.flags = FUSE_WRITEBACK_CACHE};
+	struct daemon *d = daemon_start(&config);
+	struct file *file;
+	struct kstat st;
+
+	expect_file(d, 1);
+	expect_open(d, FUSE_OPEN, 5, 1, FOPEN_NOFLUSH);
+	cr_assert_eq(client_open(d, "/f", O_RDONLY, &file), 0);
+	expect_reply(d, FUSE_FLUSH, 5, NULL, 0);
+	expect_reply(d, FUSE_RELEASE, 5, NULL, 0);
+	cr_assert_eq(client_close(d, file), 0);
+	cr_assert(daemon_drain(d));
+	expect_attr(d, FUSE_GETATTR, 5, S_IFREG | 0644, 1, 100);
+	cr_assert_eq(client_stat(d, "/f", &st), 0);
+	DAEMON_STOP(d);
+}
+
+/* F42: what is open stays so for a stranger; F41: all else is refused. */
+Test(fuse_open, an_open_file_serves_whoever_holds_it)
+{
+	struct daemon *d = daemon_start(NULL);
+	struct cred *owner = d->client.cred, *stranger = cred_new(1000, 1000, NULL, 0);
+	struct mmap_request req = {.prot = PROT_READ, .flags = MAP_SHARED, .length = 4096};
+	const struct fuse_write_out written = {.size = 2};
+	struct file *file, *other;
+	struct kstat st;
+	int hostfd;
+	char buf[8];
+
+	daemon_ignore(d, FUSE_FLUSH);
+	daemon_ignore(d, FUSE_RELEASE);
+	daemon_ignore(d, FUSE_GETXATTR);
+	expect_file(d, 8);
+	expect_open(d, FUSE_OPEN, 5, 1, 0);
+	cr_assert_eq(client_open(d, "/f", O_RDWR, &file), 0);
+	d->client.ctx.cred = stranger;
+	expect_reply(d, FUSE_READ, 5, "01234567", 8);
+	cr_assert_eq(client_pread(d, file, buf, 8, 0), 8);
+	cr_assert_eq(file->op->mmap(&d->client.ctx, file, &req, &hostfd), 0);
+	close(hostfd);
+	expect_reply(d, FUSE_WRITE, 5, &written, sizeof(written));
+	cr_assert_eq(client_pwrite(d, file, "xy", 2, 0), 2);
+	expect_reply(d, FUSE_FSYNC, 5, NULL, 0);
+	cr_assert_eq(vfs_fsync(&d->client.ctx, file, 0, INT64_MAX, false), 0);
+	cr_assert_eq(vfs_getattr(&d->client.ctx, &file->path, &st, STATX_BASIC_STATS, 0), -EACCES);
+	cr_assert_eq(vfs_ftruncate(&d->client.ctx, file, 1), -EACCES);
+	cr_assert_eq(client_open(d, "/f", O_RDONLY, &other), -EACCES);
+	client_close(d, file);
+	d->client.ctx.cred = owner;
+	cred_put(stranger);
 	DAEMON_STOP(d);
 }
 

@@ -1,6 +1,7 @@
 /* PASSTHROUGH: backing files, and what goes around the daemon; matrix D56, D57, F130-F134, O06. */
 #include <criterion/criterion.h>
 #include <fcntl.h>
+#include <stdatomic.h>
 #include <sys/mman.h>
 #include <unistd.h>
 
@@ -241,6 +242,117 @@ Test(fuse_passthrough, an_inode_is_cached_or_passed_through) /* F130, F131, O06 
 	cr_assert_eq(open_as(d, 0, 0, &file), 0);
 	close_it(d, file);
 	stop(d);
+}
+
+/* An open that is refused here, of a client that notes whether the RELEASE was answered. */
+struct refusal {
+	const char *path;
+	unsigned flags;
+	atomic_bool answered;
+};
+
+static long open_refused(struct daemon *d, void *arg)
+{
+	struct refusal *r = arg;
+	struct file *file;
+	int err = client_open(d, r->path, r->flags, &file);
+
+	cr_expect(atomic_load(&r->answered), "open(2) did not wait for the RELEASE");
+	return err;
+}
+
+static void check_refusal(struct daemon *d, struct refusal *r, uint64_t nodeid, uint32_t flags)
+{
+	struct step *s = expect_silence(d, FUSE_RELEASE, nodeid);
+	struct client_thread t;
+
+	client_spawn(&t, d, open_refused, r);
+	cr_assert(daemon_wait(d, s));
+	cr_expect_eq(step_in(s, struct fuse_release_in)->fh, 4);
+	cr_expect_eq(step_in(s, struct fuse_release_in)->flags, 0x8000 | flags);
+	cr_expect_eq(s->in.pid, 0); /* H04 */
+	atomic_store(&r->answered, true);
+	cr_assert_eq(daemon_answer(d, s->in.unique, 0, NULL, 0), 16);
+	cr_assert_eq(client_join(&t), -EIO);
+}
+
+/* F55, F53: the daemon has opened it, we do not; the RELEASE is waited for, with the open's flags. */
+Test(fuse_passthrough, a_refused_open_waits_for_its_release)
+{
+	struct refusal open = {"/f", O_RDWR | O_NONBLOCK | O_NOCTTY, false};
+	struct refusal create = {"/new", O_RDWR | O_CREAT | O_EXCL, false};
+	struct {
+		struct fuse_entry_out entry;
+		struct fuse_open_out open;
+	} out = {make_entry(6, S_IFREG | 0644, 0, 100),
+		 {.fh = 4, .open_flags = FOPEN_PASSTHROUGH, .backing_id = 9}};
+	struct daemon *d = start(1);
+	struct kstat st;
+
+	expect_entry(d, FUSE_LOOKUP, 1, 5, S_IFREG | 0644, 10, 100);
+	expect_reply(d, FUSE_OPEN, 5, &out.open, sizeof(out.open));
+	check_refusal(d, &open, 5, open.flags);
+	expect_error(d, FUSE_LOOKUP, 1, ENOENT);
+	expect_reply(d, FUSE_CREATE, 1, &out, sizeof(out));
+	check_refusal(d, &create, 6, create.flags);
+	cr_assert_eq(client_stat(d, "/new", &st), 0); /* it was made, and counts as looked up */
+	stop(d);
+}
+
+/* Ours: a killed client leaves before the answer; nothing overtakes the RELEASE. */
+Test(fuse_passthrough, a_refused_open_can_be_killed) /* F55, F60 */
+{
+	struct refusal r = {"/f", O_RDWR, true};
+	struct daemon *d = start(1);
+	struct fuse_open_out out = {.fh = 4, .open_flags = FOPEN_PASSTHROUGH, .backing_id = 9};
+	struct client_thread t;
+	struct step *s, *intr;
+
+	expect_entry(d, FUSE_LOOKUP, 1, 5, S_IFREG | 0644, 10, 100);
+	expect_reply(d, FUSE_OPEN, 5, &out, sizeof(out));
+	s = expect_silence(d, FUSE_RELEASE, 5);
+	client_spawn(&t, d, open_refused, &r);
+	cr_assert(daemon_wait(d, s));
+	intr = expect_silence(d, FUSE_INTERRUPT, 0);
+	client_interrupt(&t, WAITER_KILLED);
+	cr_assert_eq(client_join(&t), -EIO);
+	cr_assert(daemon_wait(d, intr));
+	dcache_shrink(0);
+	expect_error(d, FUSE_LOOKUP, 1, ENOENT);
+	cr_assert_eq(client_stat(d, "/g", &(struct kstat){0}), -ENOENT);
+	cr_assert_eq(daemon_forgotten(d, 5), 0);
+	cr_assert_eq(daemon_answer(d, s->in.unique, 0, NULL, 0), 16);
+	cr_assert(daemon_wait_forgotten(d, 5, 1));
+	stop(d);
+}
+
+/* F134: the daemon is told to take the bits of its file away; those of the backing file stay. */
+Test(fuse_passthrough, a_write_takes_set_id_bits_from_the_daemons_file)
+{
+	for (uint32_t bits = 0; bits <= 06000; bits += 06000) {
+		struct daemon *d = start(1);
+		struct iattr attr = {.valid = ATTR_MODE, .mode = 06755};
+		struct fuse_open_out out = {.fh = 3, .open_flags = FOPEN_PASSTHROUGH};
+		struct step *s = NULL;
+		struct file *file;
+
+		cr_assert_eq(notify_change(&d->self.ctx, &back->path, &attr), 0);
+		out.backing_id = (int32_t)backing_open(d, 0, 0);
+		expect_entry(d, FUSE_LOOKUP, 1, 5, S_IFREG | 0755 | bits, 10, 100);
+		expect_reply(d, FUSE_OPEN, 5, &out, sizeof(out));
+		cr_assert_eq(client_open(d, "/f", O_RDWR, &file), 0);
+		d->client.cred->cap_effective = 0; /* CAP_FSETID */
+		if (bits) {
+			expect_attr(d, FUSE_GETATTR, 5, S_IFREG | 06755, 10, 100);
+			s = expect_attr(d, FUSE_SETATTR, 5, S_IFREG | 0755, 10, 100);
+		}
+		cr_assert_eq(client_pwrite(d, file, "x", 1, 0), 1);
+		if (s)
+			cr_expect_eq(step_in(s, struct fuse_setattr_in)->mode, S_IFREG | 0755);
+		cr_assert_eq(back->inode->mode & 07777, 06755);
+		close_it(d, file);
+		stop(d);
+	}
 }
 
 static int map_shared(struct daemon *d, struct file *file)

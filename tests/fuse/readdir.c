@@ -22,6 +22,49 @@ static struct file *open_root(struct daemon *d)
 	return file;
 }
 
+/* Opens the root again as the daemon says, and gives back what OPENDIR asked. */
+static struct step *reopen(struct daemon *d, unsigned flags, uint32_t open_flags,
+			   struct file **ret_dir)
+{
+	struct step *s = expect_open(d, FUSE_OPENDIR, 1, 9, open_flags);
+
+	cr_assert_eq(client_open(d, "/", flags, ret_dir), 0);
+	return s;
+}
+
+/* F61: as OPEN's, but nothing of a directory is direct. */
+Test(fuse_readdir, opendir_flags)
+{
+	const unsigned flags = O_RDONLY | O_DIRECTORY | O_NONBLOCK;
+	const uint32_t cached = FOPEN_DIRECT_IO | FOPEN_CACHE_DIR;
+	struct daemon *d = daemon_start(NULL);
+	struct file *dir = open_root(d);
+	char list[256], names[64];
+	struct step *s;
+
+	client_close(d, dir);
+	s = reopen(d, flags | O_NOCTTY | O_CLOEXEC, cached, &dir);
+	cr_assert_eq(step_in(s, struct fuse_open_in)->flags, 0x8000 | flags);
+	cr_assert_eq(step_in(s, struct fuse_open_in)->open_flags, 0);
+	expect_reply(d, FUSE_READDIR, 1, list, make_dirent(list, 2, 1, "f", 8));
+	cr_assert_gt(client_readdir(d, dir, names, sizeof(names), 4096), 0);
+	expect_reply(d, FUSE_READDIR, 1, NULL, 0);
+	cr_assert_eq(client_readdir(d, dir, names, sizeof(names), 4096), 0);
+	client_close(d, dir);
+	reopen(d, flags, cached | FOPEN_KEEP_CACHE, &dir);
+	cr_assert_gt(client_readdir(d, dir, names, sizeof(names), 4096), 0); /* no READDIR */
+	cr_assert_str_eq(names, "f ");
+	client_close(d, dir);
+	for (int stream = 0; stream < 2; stream++) {
+		reopen(d, flags, stream ? FOPEN_STREAM : FOPEN_NONSEEKABLE, &dir);
+		cr_assert_eq(vfs_llseek(&d->client.ctx, dir, 0, SEEK_SET), -ESPIPE);
+		client_close(d, dir);
+	}
+	expect_error(d, FUSE_OPENDIR, 1, EMFILE);
+	cr_assert_eq(client_open(d, "/", flags, &dir), -EMFILE);
+	DAEMON_STOP(d);
+}
+
 /* F70, F71, F73 */
 Test(fuse_readdir, offset_is_that_of_the_last_entry_taken)
 {
@@ -172,16 +215,135 @@ Test(fuse_readdir, readdirplus_auto_adapts) /* B14 */
 	DAEMON_STOP(d);
 }
 
-struct plus_reply {
-	char list[512];
-	size_t len;
-};
+/* The listing of a directory that has one entry, "f". */
+static void list_again(struct daemon *d, struct file *dir, const struct fuse_entry_out *entry)
+{
+	char list[512], names[64];
+	size_t n = make_direntplus(list, entry, 1, "f", 8);
+
+	dir->pos = 0;
+	expect_reply(d, FUSE_READDIRPLUS, 1, list, n);
+	cr_assert_gt(client_readdir(d, dir, names, sizeof(names), 4096), 0);
+	cr_assert_str_eq(names, "f ");
+}
+
+/* F76: what a known name is said to be now. */
+Test(fuse_readdir, readdirplus_refreshes_or_replaces_known_names)
+{
+	struct daemon_config config = {.flags = FUSE_DO_READDIRPLUS | FUSE_PARALLEL_DIROPS};
+	struct daemon *d = daemon_start(&config);
+	struct file *dir = open_root(d);
+	struct fuse_entry_out entry = make_entry(5, S_IFREG | 0644, 10, 0);
+	struct path path;
+	struct kstat st;
+
+	expect_reply(d, FUSE_LOOKUP, 1, &entry, sizeof(entry));
+	cr_assert_eq(path_lookup(&d->client.ctx, NULL, "/f", 0, &path), 0);
+	entry = make_entry(5, S_IFREG | 0600, 10, 100);
+	list_again(d, dir, &entry);
+	cr_assert_eq(vfs_getattr(&d->client.ctx, &path, &st, STATX_BASIC_STATS, 0), 0);
+	cr_assert_eq(st.mode, S_IFREG | 0600); /* no GETATTR */
+	cr_assert_eq(client_stat(d, "/f", &st), 0); /* no LOOKUP */
+	entry.nodeid = entry.attr.ino = 6; /* another file, and the old one is as it was */
+	list_again(d, dir, &entry);
+	cr_assert_eq(client_stat(d, "/f", &st), 0);
+	cr_assert_eq(st.ino, 6);
+	cr_assert_eq(vfs_getattr(&d->client.ctx, &path, &st, STATX_BASIC_STATS, 0), 0);
+	path_put(&path);
+	cr_assert(daemon_wait_forgotten(d, 5, 2));
+	for (int i = 0; i < 2; i++) { /* the same number stands for something else: it is bad */
+		entry.attr_valid = entry.entry_valid = 100;
+		list_again(d, dir, &entry);
+		expect_attr(d, FUSE_GETATTR, 6, entry.attr.mode, 10, 100); /* F24 */
+		cr_assert_eq(path_lookup(&d->client.ctx, NULL, "/f", 0, &path), 0);
+		cr_assert_eq(vfs_getattr(&d->client.ctx, &path, &st, STATX_BASIC_STATS, AT_STATX_FORCE_SYNC), 0);
+		if (i == 0)
+			entry.generation++;
+		else
+			entry.attr.mode = S_IFDIR | 0755;
+		list_again(d, dir, &entry);
+		cr_assert_eq(vfs_getattr(&d->client.ctx, &path, &st, STATX_BASIC_STATS, 0), -EIO);
+		cr_assert_eq(client_stat(d, "/f", &st), 0);
+		cr_assert_eq(st.mode, entry.attr.mode);
+		path_put(&path);
+	}
+	client_close(d, dir);
+	DAEMON_STOP(d);
+}
+
+Test(fuse_readdir, readdirplus_of_a_bad_inode_is_forgotten) /* F76 */
+{
+	struct daemon_config config = {.flags = FUSE_DO_READDIRPLUS | FUSE_PARALLEL_DIROPS};
+	struct daemon *d = daemon_start(&config);
+	struct file *dir = open_root(d);
+	struct fuse_entry_out entry = make_entry(5, S_IFREG | 0644, 10, 0);
+	struct path path;
+	struct kstat st;
+
+	expect_reply(d, FUSE_LOOKUP, 1, &entry, sizeof(entry));
+	cr_assert_eq(path_lookup(&d->client.ctx, NULL, "/f", 0, &path), 0);
+	expect_attr(d, FUSE_GETATTR, 5, S_IFDIR | 0755, 10, 100);
+	cr_assert_eq(vfs_getattr(&d->client.ctx, &path, &st, STATX_BASIC_STATS, 0), -EIO);
+	list_again(d, dir, &entry);
+	cr_assert(daemon_wait_forgotten(d, 5, 1));
+	path_put(&path);
+	dcache_shrink(0);
+	cr_assert(daemon_wait_forgotten(d, 5, 2)); /* that of the LOOKUP */
+	client_close(d, dir);
+	DAEMON_STOP(d);
+}
+
+/* F74: also a name that was known before. */
+Test(fuse_readdir, a_walk_to_what_readdirplus_has_named_asks_for_more_of_it)
+{
+	struct daemon_config config = {.flags = FUSE_DO_READDIRPLUS | FUSE_READDIRPLUS_AUTO};
+	struct daemon *d = daemon_start(&config);
+	struct file *dir = open_root(d);
+	struct fuse_entry_out entry = make_entry(5, S_IFREG | 0644, 10, 100);
+	char names[64];
+	struct kstat st;
+
+	for (int known = 0; known < 2; known++) {
+		list_again(d, dir, &entry);
+		cr_assert_eq(client_stat(d, "/f", &st), 0);
+		expect_reply(d, FUSE_READDIRPLUS, 1, NULL, 0);
+		cr_assert_eq(client_readdir(d, dir, names, sizeof(names), 4096), 0);
+		expect_reply(d, FUSE_READDIR, 1, NULL, 0);
+		cr_assert_eq(client_readdir(d, dir, names, sizeof(names), 4096), 0);
+	}
+	client_close(d, dir);
+	DAEMON_STOP(d);
+}
 
 static long read_dir(struct daemon *d, void *arg)
 {
 	char names[64];
 
 	return client_readdir(d, arg, names, sizeof(names), 4096);
+}
+
+/* F78: the directory is locked for no more than reading. */
+Test(fuse_readdir, listings_of_one_directory_side_by_side)
+{
+	struct daemon_config config = {.flags = FUSE_PARALLEL_DIROPS};
+	struct daemon *d = daemon_start(&config);
+	struct file *dirs[2] = {open_root(d)};
+	struct client_thread t[2];
+	struct step *s[2];
+
+	reopen(d, O_RDONLY, 0, &dirs[1]);
+	for (int i = 0; i < 2; i++) {
+		s[i] = expect_silence(d, FUSE_READDIR, 1);
+		client_spawn(&t[i], d, read_dir, dirs[i]);
+	}
+	for (int i = 0; i < 2; i++)
+		cr_assert(daemon_wait(d, s[i]));
+	for (int i = 0; i < 2; i++) {
+		cr_assert_eq(daemon_answer(d, s[i]->in.unique, 0, NULL, 0), 16);
+		cr_assert_eq(client_join(&t[i]), 0);
+		client_close(d, dirs[i]);
+	}
+	DAEMON_STOP(d);
 }
 
 /* Ours: the lookups of a killed READDIRPLUS are forgotten. */

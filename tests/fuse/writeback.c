@@ -6,6 +6,7 @@
 #include "tests/support/daemon.h"
 #include "vfs/inode.h"
 #include "vfs/ops.h"
+#include "vfs/superblock.h"
 
 TestSuite(fuse_writeback, .timeout = 120);
 
@@ -53,6 +54,7 @@ static void check_write(const struct step *w, uint64_t offset, uint32_t size)
 	cr_assert_eq(in->flags, 0);
 	cr_assert_eq(in->fh, 3);
 	cr_assert_eq(w->in.uid, 0);
+	cr_assert_eq(w->in.pid, 0);
 }
 
 static void write_at(struct daemon *d, struct file *file, const void *data, size_t len, int64_t pos)
@@ -280,6 +282,47 @@ Test(fuse_writeback, truncate_sends_data_last)
 	expect_reply(d, FUSE_READ, 5, "he", 2);
 	cr_assert_eq(client_pread(d, file, buf, 5, 0), 2);
 	expect_setattr(d);
+	finish(d, file);
+}
+
+/* F94: all is on its way, and what the daemon makes of it is not waited for. */
+Test(fuse_writeback, syncfs_sends_data_and_does_not_wait_for_it)
+{
+	struct daemon *d = start(4096);
+	struct file *file = open_file(d, 0, O_RDWR);
+	struct superblock *sb = file->inode->sb;
+	struct fuse_write_out out = {.size = 4096};
+	char *data = calloc(12, 4096);
+	struct step *writes[12];
+
+	write_at(d, file, data, sizeof(writes) / sizeof(writes[0]) * 4096, 0);
+	for (int i = 0; i < 12; i++)
+		writes[i] = expect_silence(d, FUSE_WRITE, 5);
+	expect_setattr(d);
+	cr_assert_eq(sb->op->sync_fs(CTX, sb), 0);
+	cr_assert(daemon_drain(d));
+	for (int i = 0; i < 12; i++)
+		daemon_answer(d, writes[i]->in.unique, 0, &out, sizeof(out));
+	cr_assert_eq(sb->op->sync_fs(CTX, sb), 0); /* nothing is left */
+	free(data);
+	finish(d, file);
+}
+
+/* F25, F58: the blocks that it takes are the daemon's to know, and asked for after the close. */
+Test(fuse_writeback, blocks_are_asked_for_after_flush)
+{
+	struct daemon *d = start(0);
+	struct file *file = open_file(d, 0, O_RDWR);
+	struct kstat st;
+
+	write_at(d, file, "hello", 5, 0);
+	cr_assert_eq(client_stat(d, "/f", &st), 0);
+	expect_write(d, 5);
+	expect_setattr(d);
+	expect_reply(d, FUSE_FLUSH, 5, NULL, 0);
+	cr_assert_eq(file->op->flush(CTX, file), 0);
+	expect_attr(d, FUSE_GETATTR, 5, S_IFREG | 0644, 5, 100);
+	cr_assert_eq(client_stat(d, "/f", &st), 0);
 	finish(d, file);
 }
 

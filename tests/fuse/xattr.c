@@ -92,6 +92,30 @@ Test(fuse_xattr, set_has_the_short_header_unless_ext) /* V33, B29 */
 	DAEMON_STOP(d);
 }
 
+/* F123: an empty value is a value; what has changed is the ctime. */
+Test(fuse_xattr, set_and_remove_change_the_ctime_only)
+{
+	struct daemon *d = daemon_start(NULL);
+	struct path path = look_up(d);
+	struct kstat st;
+	struct step *s;
+
+	for (int removes = 0; removes < 2; removes++) {
+		s = expect_reply(d, removes ? FUSE_REMOVEXATTR : FUSE_SETXATTR, 5, NULL, 0);
+		if (removes)
+			cr_assert_eq(vfs_removexattr(CTX, &path, "user.a"), 0);
+		else
+			cr_assert_eq(vfs_setxattr(CTX, &path, "user.a", NULL, 0, 0), 0);
+		cr_assert_str_eq(step_body(s) + (removes ? 0 : 8), "user.a");
+		cr_assert_eq(s->body_len, removes ? 7 : 8 + 7);
+		cr_assert_eq(vfs_getattr(CTX, &path, &st, STATX_BASIC_STATS & ~STATX_CTIME, 0), 0);
+		expect_attr(d, FUSE_GETATTR, 5, S_IFREG | 0644, 0, 100);
+		cr_assert_eq(vfs_getattr(CTX, &path, &st, STATX_CTIME, 0), 0);
+	}
+	path_put(&path);
+	DAEMON_STOP(d);
+}
+
 Test(fuse_xattr, enosys_turns_each_of_them_off) /* A01, Z29 */
 {
 	struct daemon *d = daemon_start(NULL);

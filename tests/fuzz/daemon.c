@@ -1,5 +1,5 @@
 /*
- * A FUSE daemon whose every answer is drawn from the input: libFuzzer on the checks of answers, INIT,
+ * A FUSE daemon whose every answer is drawn from the input: the checks of answers, INIT,
  * directory listings and notifications. A client makes the calls that the first bytes choose; the
  * answers are what the call expects, with bytes written over, cut, or made longer.
  */
@@ -8,43 +8,25 @@
 #include <stddef.h>
 #include <stdio.h>
 #include <stdlib.h>
+#include <sys/file.h>
 #include <sys/ioctl.h>
+#include <sys/mman.h>
 #include <sys/statfs.h>
 #include <sys/xattr.h>
+#include <unistd.h>
 
 #include "sentry/base/iter.h"
+#include "tests/fuzz/input.h"
 #include "tests/support/daemon.h"
+#include "vfs/fileattr.h"
+#include "vfs/inode.h"
 #include "vfs/ioctl.h"
+#include "vfs/lock.h"
+#include "vfs/mapped.h"
 #include "vfs/poll.h"
 #include "vfs/readdir.h"
+#include "vfs/superblock.h"
 #include "vfs/xattr.h"
-
-#define ANSWER_MAX 4096
-
-static pthread_mutex_t input_lock = PTHREAD_MUTEX_INITIALIZER;
-static const uint8_t *input;
-static size_t input_len;
-
-static uint8_t next_byte(void)
-{
-	uint8_t byte = 0;
-
-	if (input_len > 0) {
-		byte = *input++;
-		input_len--;
-	}
-	return byte;
-}
-
-static size_t next_bytes(uint8_t *buf, size_t max)
-{
-	size_t n = input_len < max ? input_len : max;
-
-	memcpy(buf, input, n);
-	input += n;
-	input_len -= n;
-	return n;
-}
 
 /* What a good daemon would say, roughly. */
 static size_t template(const struct fuse_in_header *in, uint8_t *buf)
@@ -98,24 +80,6 @@ static size_t template(const struct fuse_in_header *in, uint8_t *buf)
 	}
 }
 
-static size_t spoil(uint8_t *buf, size_t len)
-{
-	unsigned how = next_byte();
-
-	for (unsigned i = 0; i < (how & 7); i++) {
-		unsigned at = next_byte() | (how & 8 ? next_byte() << 8 : 0);
-
-		(void)next_bytes(buf + at % ANSWER_MAX, 1 + (next_byte() & 15));
-	}
-	if ((how & 0x30) == 0x10)
-		len = next_byte();
-	else if ((how & 0x30) == 0x20)
-		len += next_byte();
-	else if ((how & 0xf0) == 0x30)
-		len = next_bytes(buf, ANSWER_MAX / 2);
-	return len > ANSWER_MAX ? ANSWER_MAX : len;
-}
-
 static void serve(struct daemon *d, const uint8_t *msg)
 {
 	const struct fuse_in_header *in = (const void *)msg;
@@ -146,73 +110,98 @@ static void serve(struct daemon *d, const uint8_t *msg)
 	free(note);
 }
 
-/* The caller's memory, as ioctl(2) sees it: nothing but this. */
-static uint8_t arena[256];
-
-static int arena_at(uint64_t gva, size_t len, uint8_t **ret_at)
-{
-	uint64_t at = gva - (uintptr_t)arena;
-
-	if (at > sizeof(arena) || len > sizeof(arena) - at)
-		return -EFAULT;
-	*ret_at = arena + at;
-	return 0;
-}
-
-static int arena_in(const struct op_ctx *ctx, void *dst, uint64_t src_gva, size_t len)
-{
-	uint8_t *at;
-	int err = arena_at(src_gva, len, &at);
-
-	if (!err)
-		memcpy(dst, at, len);
-	return err;
-}
-
-static int arena_out(const struct op_ctx *ctx, uint64_t dst_gva, const void *src, size_t len)
-{
-	uint8_t *at;
-	int err = arena_at(dst_gva, len, &at);
-
-	if (!err)
-		memcpy(at, src, len);
-	return err;
-}
-
 static void ask_file(struct daemon *d, struct file *file, unsigned what)
 {
-	static const struct ioctl_mem_ops mem_ops = {arena_in, arena_out};
 	static const unsigned commands[] = {_IO('E', 1), _IOR('E', 2, int), _IOWR('E', 3, char[200]),
 					    0x5421 /* FIONBIO */, 0x80086601 /* FS_IOC_GETFLAGS */};
 	const struct op_ctx *ctx = &d->client.ctx;
 	struct poll_item item = {.file = file, .events = POLLIN | POLLOUT};
 
-	ioctl_set_mem_ops(&mem_ops);
+	arena_use();
 	if (what % 2)
-		(void)vfs_poll_items(ctx, &item, 1, 0);
+		(void)vfs_poll_items(ctx, &item, 1, 1); /* a deadline that has passed */
 	else
 		(void)vfs_ioctl(ctx, file, commands[what / 2 % 5], (uintptr_t)arena);
 }
 
+static void change_file(const struct op_ctx *ctx, struct file *file, unsigned what)
+{
+	struct iattr attr = {.valid = ATTR_MODE, .mode = what};
+	struct fileattr fa = {.flags = what};
+
+	switch (what % 6) {
+	case 0: (void)vfs_ftruncate(ctx, file, what * 100); break;
+	case 1: (void)vfs_fallocate(ctx, file, what / 6 % 4, what * 10, 5000); break;
+	case 2: (void)vfs_setxattr(ctx, &file->path, "user.a", "value", 5, 0); break;
+	case 3: (void)vfs_removexattr(ctx, &file->path, "user.a"); break;
+	case 4: (void)notify_change(ctx, &file->path, &attr); break;
+	case 5:
+		if (what & 1)
+			(void)vfs_fileattr_set(ctx, &file->path, &fa);
+		else
+			(void)vfs_fileattr_get(ctx, &file->path, &fa);
+	}
+}
+
+static void lock_file(const struct op_ctx *ctx, struct file *file, unsigned what)
+{
+	struct flock_request req = {.type = what / 4 % 3, .end = what};
+
+	if (what % 4 == 0)
+		(void)vfs_flock(ctx, file, (what & 16 ? LOCK_EX : LOCK_UN) | LOCK_NB);
+	else
+		(void)vfs_lock_file(ctx, file, what % 4 == 1 ? F_GETLK : F_SETLK, &req);
+}
+
+static void map_file(const struct op_ctx *ctx, struct file *file, unsigned what)
+{
+	struct mmap_request req = {.offset = what % 3 * 4096, .length = 1 + what * 1000};
+	int hostfd;
+
+	req.prot = what & 1 ? PROT_READ | PROT_WRITE : PROT_READ;
+	req.flags = what & 2 ? MAP_SHARED : MAP_PRIVATE;
+	if (file->op->mmap && file->op->mmap(ctx, file, &req, &hostfd) == 0)
+		close(hostfd);
+	mapped_reap(ctx, file->inode->sb);
+}
+
 static void use_file(struct daemon *d, struct file *file, unsigned what)
 {
-	char *buf = calloc(1, 8192);
+	const struct op_ctx *ctx = &d->client.ctx;
+	int64_t from = what, to = 3 * what;
+	char *buf = calloc(1, 8192), *target;
+	struct kstatfs statfs;
 
-	switch (what % 7) {
-	case 6: ask_file(d, file, what / 7); break;
+	switch (what % 14) {
 	case 0: (void)client_pread(d, file, buf, 5000, what * 16); break;
 	case 1: (void)client_pwrite(d, file, buf, 5000, what * 16); break;
 	case 2: (void)client_readdir(d, file, buf, 8192, 4096); break;
-	case 3: (void)vfs_getxattr(&d->client.ctx, &file->path, "user.a", buf, what); break;
-	case 4: (void)vfs_listxattr(&d->client.ctx, &file->path, buf, what); break;
-	case 5: (void)vfs_llseek(&d->client.ctx, file, what, SEEK_DATA); break;
+	case 3: (void)vfs_getxattr(ctx, &file->path, "user.a", buf, what); break;
+	case 4: (void)vfs_listxattr(ctx, &file->path, buf, what); break;
+	case 5: (void)vfs_llseek(ctx, file, what, SEEK_DATA); break;
+	case 6: ask_file(d, file, what / 14); break;
+	case 7: map_file(ctx, file, what / 14); break;
+	case 8: change_file(ctx, file, what / 14); break;
+	case 9: lock_file(ctx, file, what / 14); break;
+	case 10: (void)vfs_fsync(ctx, file, 0, INT64_MAX, what & 64); break;
+	case 11: (void)vfs_copy_file_range(ctx, file, &from, file, &to, 4000, 0); break;
+	case 12: (void)vfs_statfs(ctx, &file->path, &statfs); break;
+	case 13:
+		if (vfs_readlink(ctx, &file->path, &target) == 0)
+			free(target);
 	}
 	free(buf);
 }
 
-static void one_operation(struct daemon *d, unsigned what)
+/* Taken from the input before the daemon's thread takes anything. */
+struct operation {
+	uint8_t what, use[2];
+};
+
+static void one_operation(struct daemon *d, const struct operation *op)
 {
 	static const char *const names[] = {"/", "/a", "/a/b", "/name", "/other", "/a/../b", "/other/x"};
+	unsigned what = op->what;
 	const char *name = names[(what >> 4) % 7];
 	const struct op_ctx *ctx = &d->client.ctx;
 	struct file *file;
@@ -234,8 +223,8 @@ static void one_operation(struct daemon *d, unsigned what)
 
 		if (client_open(d, name, flags, &file))
 			break;
-		use_file(d, file, next_byte());
-		use_file(d, file, next_byte());
+		use_file(d, file, op->use[0]);
+		use_file(d, file, op->use[1]);
 		(void)client_close(d, file);
 	}
 	}
@@ -243,24 +232,34 @@ static void one_operation(struct daemon *d, unsigned what)
 
 int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
 {
+	static const char *const options[] = {"allow_other", "allow_other,default_permissions",
+					      "max_read=4096", NULL};
 	struct daemon_config config = {.serve = serve};
-	unsigned ops[6], nr_ops;
+	struct operation ops[6] = {0};
+	unsigned nr_ops, how;
 	struct daemon *d;
 
-	if (size < 12)
+	if (size < 16)
 		return 0;
-	input = data;
-	input_len = size;
+	input_begin(data, size);
 	config.no_init = next_byte() & 1;
 	config.flags = FUSE_BIG_WRITES | FUSE_ATOMIC_O_TRUNC;
-	if (next_byte() & 1)
+	how = next_byte();
+	if (how & 1)
 		config.flags |= FUSE_DO_READDIRPLUS | FUSE_PARALLEL_DIROPS;
+	if (how & 2) /* but for the ring, which would be waited for */
+		for (unsigned i = 0; i < 8; i++)
+			config.flags |= (uint64_t)next_byte() << (8 * i);
+	config.flags &= ~FUSE_OVER_IO_URING;
+	config.max_readahead = how & 4 ? 32768 : 0;
+	config.options = options[how >> 3 & 3];
+	config.uid = how & 32 ? 1000 : 0;
 	nr_ops = 1 + next_byte() % 6;
 	for (unsigned i = 0; i < nr_ops; i++)
-		ops[i] = next_byte();
+		(void)next_bytes((uint8_t *)&ops[i], sizeof(ops[i]));
 	d = daemon_start(&config);
 	for (unsigned i = 0; i < nr_ops; i++)
-		one_operation(d, ops[i]);
+		one_operation(d, &ops[i]);
 	(void)daemon_stop(d);
 	daemon_free(d);
 	return 0;

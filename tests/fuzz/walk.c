@@ -10,6 +10,7 @@
 #include <sys/mount.h>
 #include <sys/stat.h>
 
+#include "tests/fuzz/input.h"
 #include "vfs/attr.h"
 #include "vfs/cred.h"
 #include "vfs/ctx.h"
@@ -24,17 +25,6 @@
 #include "vfs/superblock.h"
 
 #define NAME_LEN 40
-
-static const uint8_t *input;
-static size_t input_len;
-
-static uint8_t next_byte(void)
-{
-	if (!input_len)
-		return 0;
-	input_len--;
-	return *input++;
-}
 
 static const char *next_name(char *buf)
 {
@@ -149,8 +139,7 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
 		filesystem_register(&tmpfs_fs_type);
 	ns = new_namespace(&ctx);
 	ctx.fs = fs_struct_new(ns);
-	input = data;
-	input_len = size;
+	input_begin(data, size);
 	for (int i = 0; input_len && i < 64; i++)
 		one_operation(&ctx);
 	fs_struct_put(ctx.fs);

@@ -385,7 +385,7 @@ void daemon_die(struct daemon *d)
 	d->dev = NULL;
 }
 
-void daemon_crash(struct daemon *d)
+void daemon_pause(struct daemon *d)
 {
 	for (unsigned i = 0; i < d->config.threads; i++) {
 		struct waiter *waiter;
@@ -395,8 +395,32 @@ void daemon_crash(struct daemon *d)
 		waiter_interrupt(waiter, WAITER_SIGNAL);
 	}
 	join_threads(d);
+}
+
+void daemon_resume(struct daemon *d)
+{
+	start_threads(d);
+}
+
+void daemon_crash(struct daemon *d)
+{
+	daemon_pause(d);
 	file_put(d->dev);
 	d->dev = NULL;
+}
+
+bool daemon_wait_pending(struct daemon *d, size_t count)
+{
+	size_t n = 0;
+
+	for (int i = 0; i < PATIENCE_S * 1000 && n != count; i++) {
+		fb_mutex_lock(&d->conn->lock);
+		n = d->conn->nr_waiting;
+		fb_mutex_unlock(&d->conn->lock);
+		if (n != count)
+			usleep(1000);
+	}
+	return n == count;
 }
 
 int daemon_restart(struct daemon *d)

@@ -117,6 +117,11 @@ void daemon_free(struct daemon *d);
 	} while (0)
 /* The daemon closes its descriptor, as when it dies. */
 void daemon_die(struct daemon *d);
+/* The daemon reads no more; and again. */
+void daemon_pause(struct daemon *d);
+void daemon_resume(struct daemon *d);
+/* Waits until so many requests have no answer. */
+bool daemon_wait_pending(struct daemon *d, size_t count);
 /*
  * Mount option keep: the daemon closes its descriptor without any abort; another one mounts at the
  * same place, answers INIT and goes on with the script.

@@ -85,8 +85,7 @@ static int show_package_mask(const struct op_ctx *ctx, const struct pseudo_key *
 	return 0;
 }
 
-/* key->data: the constant text. */
-static int show_const(const struct op_ctx *ctx, const struct pseudo_key *key, struct strbuf *out)
+int sysfs_show_text(const struct op_ctx *ctx, const struct pseudo_key *key, struct strbuf *out)
 {
 	(void)ctx;
 	strbuf_printf(out, "%s\n", (const char *)key->data);
@@ -99,7 +98,7 @@ static int show_const(const struct op_ctx *ctx, const struct pseudo_key *key, st
 	}
 #define CONST(name_, text_)                                                                        \
 	{                                                                                          \
-		.name = (name_), .mode = S_IFREG | 0444, .show = show_const, .data = (text_)       \
+		.name = (name_), .mode = S_IFREG | 0444, .show = sysfs_show_text, .data = (text_)       \
 	}
 #define DIR(name_, children_)                                                                      \
 	{                                                                                          \

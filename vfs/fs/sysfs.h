@@ -18,4 +18,7 @@ unsigned sysfs_cpu_count(void);
 extern struct pseudo_dir sysfs_fs, sysfs_class, sysfs_devices, sysfs_virtual, sysfs_kernel,
 	sysfs_module;
 
+/* pseudo_entry.show: entry.data, a constant text, and a newline. */
+int sysfs_show_text(const struct op_ctx *ctx, const struct pseudo_key *key, struct strbuf *out);
+
 #endif

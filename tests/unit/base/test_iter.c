@@ -108,3 +108,24 @@ Test(base_iter, stops_at_the_first_byte_that_faults)
 	cr_assert_eq(foreign[9], 'b');
 	cr_assert_eq(iter.count, 6);
 }
+
+static size_t count_write(void *mem, const struct iovec *segs, size_t nr, const void *buf, size_t len)
+{
+	(void)mem;
+	(void)buf;
+	(void)nr;
+	return (uintptr_t)segs[0].iov_base == 6 ? len : 2;
+}
+
+/* A guest may name any address: none of ours, and no pointer to count from (a sanitizer would see). */
+Test(base_iter, foreign_addresses_may_wrap_around)
+{
+	static const struct io_iter_ops ops = { .write = count_write };
+	struct iovec seg = { (void *)(UINTPTR_MAX - 1), 100 };
+	struct io_iter iter;
+
+	iter_init_segs(&iter, &ops, NULL, &seg, 1, 100);
+	iter_advance(&iter, 8);
+	cr_assert_eq(iter_to(&iter, "abc", 3), 3);
+	cr_assert_eq(iter.count, 89);
+}
