@@ -93,7 +93,15 @@ static void step(const char *name)
 		_exit(5);
 }
 
-#define RELEASED 1 /* no title of a step begins so */
+enum { RELEASED = 1, ENDED }; /* no title of a step begins so */
+
+static void wait_for(char what, unsigned count)
+{
+	char text[64] = {what, (char)count};
+
+	if (write(to_daemon, text, sizeof(text)) != sizeof(text) || read(from_daemon, text, 1) != 1)
+		_exit(5);
+}
 
 /*
  * The step has led to so many RELEASEs: waits for them. To be called where a mapping was the last that
@@ -101,10 +109,13 @@ static void step(const char *name)
  */
 static void released(unsigned count)
 {
-	char text[64] = {RELEASED, (char)count};
+	wait_for(RELEASED, count);
+}
 
-	if (write(to_daemon, text, sizeof(text)) != sizeof(text) || read(from_daemon, text, 1) != 1)
-		_exit(5);
+/* The last user of the mount has gone: waits until the daemon has been told. */
+static inline void ended(void)
+{
+	wait_for(ENDED, 0);
 }
 
 /* A result goes the same way, behind the requests that led to it. */
@@ -122,6 +133,7 @@ static void tell(const char *format, ...)
 /* --- both --------------------------------------------------------------------------------- */
 
 static unsigned releases, awaited; /* in this step: those seen, and those that it waits for */
+static int gone, end_awaited;	   /* the connection */
 
 /* The client's next word, when it has one. False: it has ended. */
 static int end_step(const struct trace *trace, int ask, int ack)
@@ -129,8 +141,9 @@ static int end_step(const struct trace *trace, int ask, int ack)
 	char text[64];
 	int goes_on = read(ask, text, sizeof(text)) == sizeof(text);
 
-	if (goes_on && text[0] == RELEASED) {
+	if (goes_on && (text[0] == RELEASED || text[0] == ENDED)) {
 		awaited = (unsigned)text[1];
+		end_awaited = text[0] == ENDED;
 		return 1;
 	}
 	if (goes_on) {
@@ -157,23 +170,23 @@ static void take_request(const struct trace *trace, char *buf, ssize_t n)
 }
 
 /* The mount has gone; the client goes on. */
-static int device_gone(void)
+static void device_gone(void)
 {
 	printf("  the device says %s\n", strerrorname_np(errno));
-	return 1;
+	gone = 1;
 }
 
 static void daemon_loop(const struct trace *trace, int ask, int ack)
 {
 	static char buf[200000];
-	int running = 1, gone = 0;
+	int running = 1;
 
 	while (running) {
 		struct pollfd fds[2] = {{gone ? -1 : dev, POLLIN}, {ask, POLLIN}};
 		ssize_t n;
 
-		if (awaited && releases >= awaited) {
-			awaited = 0;
+		if ((awaited && releases >= awaited) || (end_awaited && gone)) {
+			awaited = end_awaited = 0;
 			write(ack, "", 1);
 		}
 
@@ -182,7 +195,7 @@ static void daemon_loop(const struct trace *trace, int ask, int ack)
 		if (n > 0)
 			take_request(trace, buf, n);
 		else if (n < 0 && errno != EAGAIN)
-			gone = device_gone();
+			device_gone();
 		else if (fds[1].revents)
 			running = end_step(trace, ask, ack);
 	}
