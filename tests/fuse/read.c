@@ -247,6 +247,40 @@ Test(fuse_read, async_read_asks_ahead_of_the_reader)
 	DAEMON_STOP(d);
 }
 
+static int advise(struct daemon *d, struct file *file, int64_t offset, int64_t len, int advice)
+{
+	return file->op->fadvise(&d->client.ctx, file, offset, len, advice);
+}
+
+/* F81: posix_fadvise(2) ends readahead, asks for pages, and drops them. */
+Test(fuse_read, advice_is_taken)
+{
+	struct daemon_config config = {.max_readahead = 131072};
+	struct daemon *d = daemon_start(&config);
+	struct file *file = open_file(d, 1 << 20, 0);
+	char *data = malloc(131072);
+
+	memset(data, 'r', 131072);
+	cr_assert_eq(advise(d, file, 0, 0, POSIX_FADV_RANDOM), 0);
+	check_read(d, expect_and_read(d, file, data, 4096, 0), 0, 4096);
+	check_read(d, expect_and_read(d, file, data, 4096, 1), 4096, 4096);
+	cr_assert_eq(advise(d, file, 0, 0, POSIX_FADV_NORMAL), 0);
+	check_read(d, expect_and_read(d, file, data, 16384, 2), 8192, 16384);
+	{
+		struct step *s = expect_reply(d, FUSE_READ, 5, data, 131072);
+
+		cr_assert_eq(advise(d, file, 1 << 19, 1 << 18, POSIX_FADV_WILLNEED), 0);
+		check_read(d, s, 1 << 19, 131072); /* one window of it */
+	}
+	cr_assert_eq(advise(d, file, 1, 8191, POSIX_FADV_DONTNEED), 0);
+	cr_assert_eq(advise(d, file, 0, 0, POSIX_FADV_RANDOM), 0);
+	read_at(d, file, 4096, 0); /* only whole pages are dropped */
+	check_read(d, expect_and_read(d, file, data, 4096, 1), 4096, 4096);
+	free(data);
+	client_close(d, file);
+	DAEMON_STOP(d);
+}
+
 /* F81: a window larger than max_pages goes out as several READs, all at once. */
 Test(fuse_read, async_read_has_several_reads_under_way)
 {
