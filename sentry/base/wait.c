@@ -300,7 +300,10 @@ int wait_mark_sleep(struct wait_mark *mark, enum wait_mode mode, int64_t deadlin
 
 	if (atomic_exchange(&mark->woken, false))
 		return waiter_pending(mark->waiter, mode);
-	err = waiter_sleep(mode, deadline_ns);
+	/* A wake-up may be left from what the asking slept for: that is no reason to ask again. */
+	do
+		err = waiter_sleep(mode, deadline_ns);
+	while (!err && !atomic_load(&mark->woken));
 	atomic_store(&mark->woken, false);
 	return err;
 }

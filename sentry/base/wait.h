@@ -146,7 +146,10 @@ struct wait_mark {
 void wait_mark_init(struct wait_mark *mark); /* for the calling waiter */
 /* The callback: entry->owner is the struct wait_mark. */
 void waitq_wake_mark(struct waitq_entry *entry, unsigned events);
-/* As waiter_sleep(); returns at once when an entry was woken since the last return. */
+/*
+ * Until an entry is woken, or was since the last return; other wake-ups of the waiter do not count.
+ * 0, or what waiter_sleep() says.
+ */
 int wait_mark_sleep(struct wait_mark *mark, enum wait_mode mode, int64_t deadline_ns);
 
 /*

@@ -155,6 +155,28 @@ Test(base_wait, an_entry_hears_only_of_its_events)
 	cr_assert_eq(calls, 2);
 }
 
+/* Two queues: one whose wake-up is meant, one that the waiter has slept on before. */
+Test(base_wait, a_mark_hears_only_of_its_entries)
+{
+	static struct waitq other = WAITQ_INIT(other);
+	struct waitq_entry marked, plain;
+	struct wait_mark mark;
+
+	wait_mark_init(&mark);
+	waitq_entry_init(&marked, waitq_wake_mark, &mark);
+	waitq_entry_init(&plain, waitq_wake_waiter, mark.waiter);
+	waitq_add(&queue, &marked);
+	waitq_add(&other, &plain);
+	waitq_wake(&other, 0);
+	cr_assert_eq(wait_mark_sleep(&mark, WAIT_INTERRUPTIBLE, clock_monotonic_ns() + 1000000),
+		     -ETIMEDOUT);
+	waitq_wake(&other, 0);
+	waitq_wake(&queue, 0);
+	cr_assert_eq(wait_mark_sleep(&mark, WAIT_INTERRUPTIBLE, WAIT_FOREVER), 0);
+	waitq_del(&marked);
+	waitq_del(&plain);
+}
+
 /* Sleeping locks. */
 
 static struct sleep_mutex sleepy;
