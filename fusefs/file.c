@@ -545,7 +545,7 @@ ssize_t fuse_copy_file_range(const struct op_ctx *ctx, struct file *in, int64_t 
 		return -EXDEV; /* F143 */
 	if (fuse_is_bad(in_ff->inode) || fuse_is_bad(out_ff->inode))
 		return -EIO;
-	ret = fuse_write_pages(ctx, in_ff->inode, pos_in, range_end(pos_in, len)); /* F143 */
+	ret = fuse_write_size(ctx, in_ff->inode); /* F143 */
 	if (ret)
 		return ret;
 	inode_lock(out_ff->inode);

@@ -396,6 +396,14 @@ int fuse_fadvise(const struct op_ctx *ctx, struct file *file, int64_t offset, in
 int fuse_writeback(const struct op_ctx *ctx, struct inode *inode);
 /* Of [pos, end), and without the times. */
 int fuse_write_pages(const struct op_ctx *ctx, struct inode *inode, int64_t pos, int64_t end);
+/*
+ * All of it, before the daemon reads: its file must not end where ours has a hole, and dirty pages
+ * behind that. Linux writes no more than what is to be read, and then gets nothing.
+ */
+static inline int fuse_write_size(const struct op_ctx *ctx, struct inode *inode)
+{
+	return fuse_write_pages(ctx, inode, 0, INT64_MAX);
+}
 /* The times alone, if they are ours and not told yet. */
 void fuse_write_times(const struct op_ctx *ctx, struct inode *inode);
 /*

@@ -275,7 +275,7 @@ static ssize_t read_known(const struct op_ctx *ctx, struct file *file, struct io
 		return err;
 	if (!(atomic_load(&file->flags) & O_DIRECT))
 		return cached_read(ctx, file, to, pos);
-	err = fuse_write_pages(ctx, inode, *pos, end_of_transfer(to, *pos)); /* F84 */
+	err = fuse_write_size(ctx, inode); /* F84 */
 	return err < 0 ? err : o_direct_read(ctx, file, to, pos);
 }
 
@@ -295,8 +295,7 @@ ssize_t fuse_read_iter(const struct op_ctx *ctx, struct file *file, struct io_it
 	if (fuse_is_passthrough(ff))
 		return fuse_passthrough_read(ctx, file, to, pos, rwf);
 	if (ff->open_flags & FOPEN_DIRECT_IO) {
-		ssize_t err = fuse_write_pages(ctx, file->inode, *pos,
-					       end_of_transfer(to, *pos)); /* F84 */
+		ssize_t err = fuse_write_size(ctx, file->inode); /* F84 */
 
 		return err < 0 ? err : direct_read(ctx, file, to, pos);
 	}

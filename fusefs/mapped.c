@@ -333,31 +333,27 @@ static void unregister(struct fuse_inode *fi)
 	mapped_del(&fi->mapped);
 }
 
-/* Finds out whom of the list nobody has mapped any more. False: nobody. */
-static bool find_unmapped(struct fuse_inode *fi)
+/* Finds out whom of the list nobody has mapped any more. How many those are. */
+static size_t find_unmapped(struct fuse_inode *fi)
 {
 	struct fuse_file *ff;
-	bool any = false;
+	size_t count = 0;
 
 	list_for_each (ff, &fi->mapped_files, mapped_node) {
 		ff->unmapped = !fuse_cache_in_use(&fi->cache, fuse_mapping_key(ff));
-		any |= ff->unmapped;
+		count += ff->unmapped;
 	}
-	return any;
+	return count;
 }
 
-/* Takes those out of the list. -ENOMEM: another time. */
-static int take_unmapped(struct fuse_inode *fi, struct file ***ret_files, size_t *ret_count)
+/* Takes those, `count` of them, out of the list. NULL: no memory, another time. */
+static struct file **take_unmapped(struct fuse_inode *fi, size_t count)
 {
+	struct file **files = calloc(count, sizeof(struct file *));
 	struct fuse_file *ff, *next;
-	struct file **files;
-	size_t count = 0;
 
-	list_for_each (ff, &fi->mapped_files, mapped_node)
-		count += ff->unmapped;
-	files = malloc(count * sizeof(*files));
 	if (!files)
-		return -ENOMEM;
+		return NULL;
 	count = 0;
 	list_for_each_safe (ff, next, &fi->mapped_files, mapped_node) {
 		if (!ff->unmapped)
@@ -366,9 +362,7 @@ static int take_unmapped(struct fuse_inode *fi, struct file ***ret_files, size_t
 		files[count++] = ff->mapped_file;
 		ff->mapped_file = NULL;
 	}
-	*ret_files = files;
-	*ret_count = count;
-	return 0;
+	return files;
 }
 
 /* With writeback_mutex. What is mapped still, or was when we looked, stays as it is. */
@@ -376,11 +370,15 @@ static void end_mapping(const struct op_ctx *ctx, struct inode *inode, struct fi
 			size_t *ret_count)
 {
 	struct fuse_inode *fi = fuse_i(inode);
+	size_t count = find_unmapped(fi);
 
 	/* What they have changed is sent as long as their handles are there. */
-	if (!find_unmapped(fi) || write_all(ctx, inode) == -EINTR ||
-	    take_unmapped(fi, ret_files, ret_count))
+	if (!count || write_all(ctx, inode) == -EINTR)
 		return;
+	*ret_files = take_unmapped(fi, count);
+	if (!*ret_files)
+		return;
+	*ret_count = count;
 	if (list_empty(&fi->mapped_files))
 		fuse_cache_unwatch(&fi->cache);
 	else if (!any_mapped_writer(fi))

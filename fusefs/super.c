@@ -62,19 +62,12 @@ static int set_dev(struct fuse_options *opts, struct file *file)
 	return 0;
 }
 
-/* A number is looked up when the superblock is made; an object (Linux 7) is taken at once. */
+/* A number, which is looked up when the superblock is made. */
 static int parse_fd(struct fs_context *fc, struct fuse_options *opts,
 		    const struct fs_parameter *param)
 {
-	int err;
+	int err = parse_number(fc, param, 0, &opts->fd);
 
-	if (param->type == FS_VALUE_FILE) {
-		err = set_dev(opts, param->file);
-		if (err)
-			fc_error(fc, "fuse: Bad value for 'fd'");
-		return err;
-	}
-	err = parse_number(fc, param, 0, &opts->fd);
 	if (err)
 		return err;
 	fuse_dev_put(opts->dev);

@@ -4,7 +4,7 @@
 # sandbox. As root with a /dev/fuse the recordings are checked against this machine's kernel, too;
 # --record writes them. Not in the text: pid, fh, lock owners (numbers of chance), and INIT.
 #
-# F33 F50 F51 F81 F84 F85 F88-F93 F100 F103 F140 F141 F143
+# F50 F51 F81 F84 F85 F88-F93 F100 F103 F140 F141 F143
 set -u
 cd "$(dirname "$0")/../.." || exit 2
 . tests/lib.sh

@@ -691,6 +691,59 @@ Test(fuse_mmap, readers_do_not_hinder_a_writer)
 	finish(d, reader, seen, 4096);
 }
 
+/* data: what is read; NULL: nothing, it is cached. */
+static struct file *open_and_map(struct daemon *d, uint64_t fh, const char *data, char **ret_at)
+{
+	struct file *file = NULL;
+	struct stat host;
+
+	expect_open(d, FUSE_OPEN, 5, fh, FOPEN_KEEP_CACHE);
+	cr_assert_eq(client_open(d, "/f", O_RDONLY, &file), 0);
+	if (data)
+		expect_read(d, data, 4096);
+	*ret_at = map_reading(d, file, 4096, &host);
+	return file;
+}
+
+static void check_released(struct daemon *d, struct step *release, uint64_t fh)
+{
+	cr_assert(daemon_wait(d, release));
+	cr_expect_eq(step_in(release, struct fuse_release_in)->fh, fh);
+}
+
+/* F59, F103: also a mapping for reading keeps its open file, and no other one. */
+Test(fuse_mmap, each_file_is_released_after_its_own_last_mapping)
+{
+	struct daemon *d = daemon_start(NULL);
+	char data[4096] = {0}, *at, *other;
+	struct file *file, *other_file;
+	struct superblock *sb;
+
+	daemon_ignore(d, FUSE_FLUSH);
+	expect_entry(d, FUSE_LOOKUP, 1, 5, S_IFREG | 0644, 4096, 100);
+	file = open_and_map(d, 3, data, &at);
+	sb = file->inode->sb;
+	other_file = open_and_map(d, 4, NULL, &other);
+	client_close(d, file);
+	client_close(d, other_file);
+	mapped_reap(CTX, sb); /* both are mapped: a RELEASE would find no step */
+	munmap(other, 4096);
+	{
+		struct step *release = expect_reply(d, FUSE_RELEASE, 5, NULL, 0);
+
+		mapped_reap(CTX, sb);
+		check_released(d, release, 4);
+	}
+	munmap(at, 4096);
+	{
+		struct step *release = expect_reply(d, FUSE_RELEASE, 5, NULL, 0);
+
+		mapped_reap(CTX, sb);
+		check_released(d, release, 3);
+	}
+	DAEMON_STOP(d);
+}
+
 /* Over the budget: what is mapped stays, and goes when the mapping has gone. */
 Test(fuse_mmap, pages_of_a_mapping_are_reclaimed_after_it)
 {

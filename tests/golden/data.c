@@ -2,6 +2,8 @@
  * The golden trace of the data path: readahead, mappings, exec, O_DIRECT, copy_file_range, and when
  * a writeback cache tells what. Its arguments: trace.h. What would vary from run to run on Linux is
  * avoided here: each step waits for what it has begun, and faults are one page at a time.
+ *
+ * F25 F27 F50 F51 F81 F84 F85 F89 F90 F91 F93 F103 F140 F141 F143
  */
 #include "tree.h"
 
@@ -136,6 +138,14 @@ static int open_loaded(const char *name, int flags, unsigned pages)
 	return fd;
 }
 
+/* The mapping and the descriptor are the last that the file has. */
+static void unmap_and_close(char *at, unsigned pages, int fd)
+{
+	munmap(at, (size_t)pages * PAGE);
+	close(fd);
+	released(1);
+}
+
 static void read_mappings(void)
 {
 	int fd;
@@ -145,26 +155,26 @@ static void read_mappings(void)
 	step("map it private"); at = map(fd, PROT_READ, MAP_PRIVATE, 4);
 	step("touch page 1"); touch(at, 1);
 	step("munmap"); munmap(at, 4 * PAGE);
-	step("close"); close(fd);
+	step("close"); close(fd); released(1);
 	step("open, map shared, close"); fd = open_loaded("small", O_RDONLY, 4);
 	at = map(fd, PROT_READ, MAP_SHARED, 4); close(fd);
 	step("touch page 2"); touch(at, 2);
 	step("munmap one page of it"); munmap(at, PAGE);
-	step("munmap the rest"); munmap(at + PAGE, 3 * PAGE);
+	step("munmap the rest"); munmap(at + PAGE, 3 * PAGE); released(1);
 	step("map of a writable file"); fd = open_loaded("small", O_RDWR, 4);
 	at = map(fd, PROT_READ | PROT_WRITE, MAP_PRIVATE, 4);
 	step("a private write"); store(at, 0, 'p');
 	step("msync of it"); TELL(msync(at, 4 * PAGE, MS_SYNC));
-	step("munmap and close"); munmap(at, 4 * PAGE); close(fd);
+	step("munmap and close"); unmap_and_close(at, 4, fd);
 	step("MAP_POPULATE"); fd = open_("small", O_RDONLY); at = map(fd, PROT_READ, MAP_SHARED | MAP_POPULATE, 4);
 	step("msync of what cannot be written"); TELL(msync(at, 4 * PAGE, MS_SYNC));
-	step("munmap and close"); munmap(at, 4 * PAGE); close(fd);
+	step("munmap and close"); unmap_and_close(at, 4, fd);
 	step("open and map twice"); fd = open_loaded("small", O_RDONLY, 4); at = map(fd, PROT_READ, MAP_SHARED, 4);
 	other = map(fd, PROT_READ, MAP_PRIVATE, 4); close(fd);
 	step("open and map once more"); fd = open_loaded("small", O_RDONLY, 4);
-	munmap(map(fd, PROT_READ, MAP_SHARED, 4), 4 * PAGE); close(fd);
+	unmap_and_close(map(fd, PROT_READ, MAP_SHARED, 4), 4, fd);
 	step("munmap of one"); munmap(at, 4 * PAGE);
-	step("munmap of the other"); munmap(other, 4 * PAGE);
+	step("munmap of the other"); munmap(other, 4 * PAGE); released(1);
 	step("a mapping that a child has, too"); fd = open_loaded("keep", O_RDONLY, 4);
 	at = map(fd, PROT_READ, MAP_SHARED, 4); close(fd);
 	if (fork() == 0) {
@@ -173,7 +183,7 @@ static void read_mappings(void)
 		_exit(0);
 	}
 	wait(NULL);
-	step("munmap of the parent's"); munmap(at, 4 * PAGE);
+	step("munmap of the parent's"); munmap(at, 4 * PAGE); released(1);
 	step("open again, cached"); fd = open_("keep", O_RDONLY); pread(fd, buf, PAGE, 0); close(fd);
 }
 
@@ -197,17 +207,17 @@ static void written_mappings(void)
 	step("fdatasync"); fdatasync(fd);
 	step("store into page 3"); store(at, 3, '5');
 	step("open and close another"); other = open_("w", O_RDONLY); close(other);
-	step("munmap and close"); munmap(at, 8 * PAGE); close(fd);
+	step("munmap and close"); unmap_and_close(at, 8, fd);
 	step("two stores"); fd = open_loaded("w", O_RDWR, 8); at = map(fd, PROT_READ | PROT_WRITE, MAP_SHARED, 8);
 	store(at, 4, '6'); store(at, 5, '7');
 	step("munmap while it is open"); munmap(at, 8 * PAGE);
-	step("apart: close of it"); close(fd);
+	step("apart: close of it"); close(fd); released(1);
 	step("map and close, store, munmap"); fd = open_loaded("w", O_RDWR, 8);
 	at = map(fd, PROT_READ | PROT_WRITE, MAP_SHARED, 8); close(fd);
 	step("store into page 6"); store(at, 6, '7');
 	step("msync"); TELL(msync(at, 8 * PAGE, MS_SYNC));
 	step("store into page 7"); store(at, 7, '8');
-	step("munmap"); munmap(at, 8 * PAGE);
+	step("munmap"); munmap(at, 8 * PAGE); released(1);
 	step("a process with a mapping"); pid = fork();
 	if (pid == 0) {
 		fd = open_loaded("w", O_RDWR, 8);
@@ -215,14 +225,15 @@ static void written_mappings(void)
 		_exit(0);
 	}
 	waitpid(pid, NULL, 0);
+	released(1);
 	step("read after its end"); fd = open_("w", O_RDONLY); pread(fd, buf, 10, 10); tell("  %c", buf[0]); close(fd);
 	step("truncate under a mapping"); fd = open_loaded("w", O_RDWR, 8); at = map(fd, PROT_READ | PROT_WRITE, MAP_SHARED, 8);
 	store(at, 7, 'a'); store(at, 0, 'b'); ftruncate(fd, 2 * PAGE + 100);
-	step("munmap and close"); munmap(at, 8 * PAGE); close(fd);
+	step("munmap and close"); unmap_and_close(at, 8, fd);
 	step("grow it again"); truncate("w", 8 * PAGE);
 	step("a writable mapping by mprotect"); fd = open_loaded("w", O_RDWR, 8); at = map(fd, PROT_READ, MAP_SHARED, 8);
 	mprotect(at, 8 * PAGE, PROT_READ | PROT_WRITE); store(at, 0, 'c');
-	step("unmapped and closed"); munmap(at, 8 * PAGE); close(fd);
+	step("unmapped and closed"); unmap_and_close(at, 8, fd);
 }
 
 /*
@@ -237,30 +248,31 @@ static void faults(void)
 	step("apart: map single pages"); fd = open_("small", O_RDONLY); at = map(fd, PROT_READ, MAP_SHARED, 4);
 	step("apart: touch page 1"); touch(at, 1);
 	step("apart: touch page 3"); touch(at, 3);
-	step("apart: munmap and close"); munmap(at, 4 * PAGE); close(fd);
+	step("apart: munmap and close"); unmap_and_close(at, 4, fd);
 	step("apart: map with readahead"); fd = open_("big", O_RDONLY); at = map(fd, PROT_READ, MAP_SHARED, 256);
 	madvise(at, BIG, MADV_NORMAL);
 	step("apart: touch page 0"); touch(at, 0);
 	step("apart: touch page 100"); touch(at, 100);
 	step("apart: touch page 101"); touch(at, 101);
 	step("apart: touch page 255"); touch(at, 255);
-	step("apart: munmap and close"); munmap(at, BIG); close(fd);
+	step("apart: munmap and close"); unmap_and_close(at, 256, fd);
 	step("apart: map with SEQUENTIAL"); fd = open_("big", O_RDONLY); at = map(fd, PROT_READ, MAP_SHARED, 256);
 	madvise(at, BIG, MADV_SEQUENTIAL);
 	step("apart: touch page 0"); touch(at, 0);
 	step("apart: touch page 1"); touch(at, 1);
 	step("apart: MADV_WILLNEED"); madvise(at + 200 * PAGE, 8 * PAGE, MADV_WILLNEED);
 	step("apart: MADV_POPULATE_READ"); madvise(at + 128 * PAGE, 4 * PAGE, MADV_POPULATE_READ);
-	step("apart: munmap and close"); munmap(at, BIG); close(fd);
+	step("apart: munmap and close"); unmap_and_close(at, 256, fd);
 	step("apart: store into a page"); fd = open_("w", O_RDWR); at = map(fd, PROT_READ | PROT_WRITE, MAP_SHARED, 8);
 	store(at, 3, 'f');
 	step("fsync"); fsync(fd);
-	step("munmap and close"); munmap(at, 8 * PAGE); close(fd);
+	step("munmap and close"); unmap_and_close(at, 8, fd);
 }
 
 /* --- exec ------------------------------------------------------------------------------------ */
 
-static void run(const char *name)
+/* RELEASEs: of the program and of its script. */
+static void run(const char *name, unsigned files)
 {
 	pid_t pid = fork();
 	int status;
@@ -270,16 +282,18 @@ static void run(const char *name)
 		_exit(errno);
 	}
 	waitpid(pid, &status, 0);
+	if (files)
+		released(files);
 	tell("  = %d", WEXITSTATUS(status));
 }
 
 static void programs(void)
 {
-	step("exec"); run("./prog");
-	step("exec again"); run("./prog");
-	step("exec of a script"); run("./script");
-	step("exec of what is none"); chmod("small", 0755); run("./small");
-	step("exec with no right"); run("./big");
+	step("exec"); run("./prog", 1);
+	step("exec again"); run("./prog", 1);
+	step("exec of a script"); run("./script", 2);
+	step("exec of what is none"); chmod("small", 0755); run("./small", 1);
+	step("exec with no right"); run("./big", 0);
 }
 
 /* --- O_DIRECT -------------------------------------------------------------------------------- */

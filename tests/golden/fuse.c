@@ -86,6 +86,7 @@ static void run(const char *name)
 		_exit(errno);
 	}
 	waitpid(pid, &status, 0);
+	released(1);
 	if (status)
 		printf("  ! %s: %#x\n", name, status);
 }
@@ -99,6 +100,7 @@ static void map_and_write(const char *name)
 	msync(at, 4096, MS_SYNC);
 	munmap(at, 4096);
 	close(fd);
+	released(1);
 }
 
 static void programs_and_mappings(void)
@@ -195,7 +197,7 @@ static void client(const char *mnt)
 	step("lazy umount with a file open"); fd = open("big", O_RDONLY); umount2(".", MNT_DETACH);
 	step("fstat after it"); fstat(fd, &st);
 	step("close after it"); close(fd);
-	step("end"); chdir("/");
+	step("end"); chdir("/"); ended();
 	_exit(0);
 }
 

@@ -373,6 +373,7 @@ static void new_calls(void) /* G01, G02, G08, M04, M21 */
 	config(ctx, FSCONFIG_SET_STRING, "fd", "x", 0);
 	config(ctx, FSCONFIG_SET_FLAG, "fd", NULL, 0);
 	config(ctx, FSCONFIG_SET_FD, "fd", NULL, null);
+	config(ctx, FSCONFIG_SET_FD, "fd", NULL, fd);
 	config(ctx, FSCONFIG_SET_FD, "fd", NULL, 99);
 	config(ctx, FSCONFIG_SET_STRING, "rootmode", "55", 0);
 	config(ctx, FSCONFIG_SET_STRING, "rootmode", "40000", 0);

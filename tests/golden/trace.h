@@ -93,6 +93,31 @@ static void step(const char *name)
 		_exit(5);
 }
 
+enum { RELEASED = 1, ENDED }; /* no title of a step begins so */
+
+static void wait_for(char what, unsigned count)
+{
+	char text[64] = {what, (char)count};
+
+	if (write(to_daemon, text, sizeof(text)) != sizeof(text) || read(from_daemon, text, 1) != 1)
+		_exit(5);
+}
+
+/*
+ * The step has led to so many RELEASEs: waits for them. To be called where a mapping was the last that
+ * kept a file open; after a close(2) they are there at once.
+ */
+static void released(unsigned count)
+{
+	wait_for(RELEASED, count);
+}
+
+/* The last user of the mount has gone: waits until the daemon has been told. */
+static inline void ended(void)
+{
+	wait_for(ENDED, 0);
+}
+
 /* A result goes the same way, behind the requests that led to it. */
 static void tell(const char *format, ...)
 {
@@ -107,14 +132,23 @@ static void tell(const char *format, ...)
 
 /* --- both --------------------------------------------------------------------------------- */
 
+static unsigned releases, awaited; /* in this step: those seen, and those that it waits for */
+static int gone, end_awaited;	   /* the connection */
+
 /* The client's next word, when it has one. False: it has ended. */
 static int end_step(const struct trace *trace, int ask, int ack)
 {
 	char text[64];
 	int goes_on = read(ask, text, sizeof(text)) == sizeof(text);
 
+	if (goes_on && (text[0] == RELEASED || text[0] == ENDED)) {
+		awaited = (unsigned)text[1];
+		end_awaited = text[0] == ENDED;
+		return 1;
+	}
 	if (goes_on) {
 		printf("%s\n", text);
+		releases = 0;
 		if (trace->command)
 			trace->command(text);
 	}
@@ -128,6 +162,7 @@ static void take_request(const struct trace *trace, char *buf, ssize_t n)
 	body = buf + sizeof(*in);
 	buf[n] = 0;
 	trace->note();
+	releases += in->opcode == FUSE_RELEASE;
 	if (in->opcode == FUSE_INIT)
 		reply_init(trace);
 	else
@@ -135,27 +170,32 @@ static void take_request(const struct trace *trace, char *buf, ssize_t n)
 }
 
 /* The mount has gone; the client goes on. */
-static int device_gone(void)
+static void device_gone(void)
 {
 	printf("  the device says %s\n", strerrorname_np(errno));
-	return 1;
+	gone = 1;
 }
 
 static void daemon_loop(const struct trace *trace, int ask, int ack)
 {
 	static char buf[200000];
-	int running = 1, gone = 0;
+	int running = 1;
 
 	while (running) {
 		struct pollfd fds[2] = {{gone ? -1 : dev, POLLIN}, {ask, POLLIN}};
 		ssize_t n;
+
+		if ((awaited && releases >= awaited) || (end_awaited && gone)) {
+			awaited = end_awaited = 0;
+			write(ack, "", 1);
+		}
 
 		poll(fds, 2, -1);
 		n = gone ? 0 : read(dev, buf, sizeof(buf) - 1);
 		if (n > 0)
 			take_request(trace, buf, n);
 		else if (n < 0 && errno != EAGAIN)
-			gone = device_gone();
+			device_gone();
 		else if (fds[1].revents)
 			running = end_step(trace, ask, ack);
 	}
