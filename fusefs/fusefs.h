@@ -211,7 +211,7 @@ int fuse_inode_revive(const struct op_ctx *ctx, struct inode *inode);
 /* No daemon is there: the root of the mount answers from memory, or nobody could mount there. */
 static inline bool fuse_is_vacant_root(const struct inode *inode)
 {
-	return fuse_i(inode)->nodeid == FUSE_ROOT_ID &&
+	return fuse_nodeid(inode) == FUSE_ROOT_ID &&
 	       atomic_load_explicit(&fuse_conn_of(inode)->vacant, memory_order_relaxed);
 }
 

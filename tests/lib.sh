@@ -92,6 +92,9 @@ inside() {
 	chmod 644 "$tmp/inside"
 	box "$@" -- bash "$tmp/inside" >"$tmp/inside.out" 2>"$tmp/inside.err" </dev/null
 	echo "@status $?" >>"$tmp/inside.out"
+	if grep -q Sanitizer "$tmp/inside.err"; then
+		fail "a report of a sanitizer" "$(grep -A "${FAIL_LINES:-30}" Sanitizer "$tmp/inside.err")"
+	fi
 	while IFS= read -r line; do
 		if [ -n "$failing" ] && [ "${line#@| }" = "$line" ]; then
 			fail "$failing" "$detail"

@@ -1,17 +1,18 @@
 #!/bin/bash
-# Random operations on passthrough_ll in each of its cache modes: a file against a copy in memory
+# Random operations on passthrough_ll in each of its cache modes, and on a daemon with a ring: a file against a copy in memory
 # (fsx), many processes on one tree (fstree), the mount against its source. Meanwhile signals come,
-# other mounts come, are aborted and go. LONG=1: more.
+# other mounts come, are aborted and go. LONG=1: more; PERCENT=10: a tenth, for a sentry with sanitizers.
 set -u
 cd "$(dirname "$0")/../.." || exit 2
 . tests/lib.sh
-scale=1
-[ -n "${LONG:-}" ] && scale=20 TEST_TIMEOUT=1800
+percent=${PERCENT:-100}
+[ -n "${LONG:-}" ] && percent=2000 TEST_TIMEOUT=1800
 seed=${SEED:-$RANDOM}
 
+pkg-config --exists liburing && gcc -O2 -w -o "$tmp/ring_daemon" tests/ring/daemon.c -luring -lpthread
 inside "seed $seed" --bind "$PWD/build/examples:/opt/examples:ro" --tmpfs /w --chdir /w --user 0 \
 	--bind "$PWD/${STRESS_GUESTS:-build/release/tests/stress-guest}:/opt/stress:ro" \
-	--env "seed=$seed" --env "scale=$scale" <<'END'
+	--bind "$tmp:/opt/t:ro" --env "seed=$seed" --env "percent=$percent" <<'END'
 PATH=/opt/examples:/opt/stress:$PATH
 mounted() { grep -q " $1 fuse" /proc/mounts; }
 gone() { ! mounted "$1"; }
@@ -40,22 +41,38 @@ disturb() {
 	[ $rounds -gt 0 ]
 }
 
-round() { # NAME MOUNT-OPTIONS
+# What is mounted at /w/m is used by several at a time.
+load() { # NAME
 	local name=$1
-	rm -rf src m over; mkdir src m
-	passthrough_ll -f -o "source=/w/src,$2" ${3:-} /w/m >/dev/null 2>&1 & pid=$!
-	@within 5 mounted /w/m || { @no "$name: mounted"; return; }
 	disturb & disturber=$!
-	fsx m/f1 $seed $((600 * scale)) signals >fsx1 2>&1 & one=$!
-	fsx m/f2 $((seed + 1)) $((600 * scale)) >fsx2 2>&1 & two=$!
-	@works "$name: fstree" fstree /w/m $seed 5 $((250 * scale))
+	fsx m/f1 $seed $((6 * percent)) signals >fsx1 2>&1 & one=$!
+	fsx m/f2 $((seed + 1)) $((6 * percent)) >fsx2 2>&1 & two=$!
+	@works "$name: fstree" fstree /w/m $seed 5 $((250 * percent / 100))
 	wait $one; first=$?
 	wait $two; second=$?
 	@is "$name: fsx, seed $seed" "0 0" sh -c "tail -qn 12 fsx1 fsx2; echo $first $second"
 	>over
 	wait $disturber || @no "$name: no other mount came and went"
+}
+
+round() { # NAME MOUNT-OPTIONS
+	local name=$1
+	rm -rf src m over; mkdir src m
+	passthrough_ll -f -o "source=/w/src,$2" ${3:-} /w/m >/dev/null 2>&1 & pid=$!
+	@within 5 mounted /w/m || { @no "$name: mounted"; return; }
+	load "$name"
 	@is "$name: the source has what the mount shows" "" diff -r --no-dereference m src
 	@works "$name: unmounted" fusermount3 -u /w/m
+	wait $pid
+}
+
+ring_round() {
+	rm -rf src m over; mkdir src m
+	echo Y >/sys/module/fuse/parameters/enable_uring
+	/opt/t/ring_daemon -r -d 4 /w/m >ring.out 2>&1 & pid=$!
+	@within 5 grep -qs ready ring.out || { @no "ring: mounted"; return; }
+	load ring
+	@works "ring: unmounted" umount /w/m
 	wait $pid
 }
 round "cache=never" cache=never
@@ -63,5 +80,10 @@ round "cache=auto" cache=auto
 round "cache=always" cache=always
 round "cache=always, cloned descriptors" cache=always "-o clone_fd"
 round "writeback" writeback "-o clone_fd"
+if [ -x /opt/t/ring_daemon ]; then
+	ring_round
+else
+	@skip "the ring" "liburing-dev is not installed"
+fi
 END
 summary

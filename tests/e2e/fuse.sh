@@ -18,6 +18,9 @@ start() { # MOUNT-POINT COMMAND...: the command puts itself into the background
 ended() { # NAME: no daemon of that name is left
 	@within 5 sh -c "! pgrep -x $1" || { @no "$who: the daemon $1 ends after its unmount"; pkill -9 -x "$1"; }
 }
+catches_term() { # NAME: the daemon has a handler for signal 15
+	grep -qE '^SigCgt:.*[4-7c-f][0-9a-f]{3}$' "/proc/$(pgrep -x "$1")/status"
+}
 mkdir m a b c src
 mkdir -p src/dir/deep && seq 1000 >src/seq && ln -s seq src/link && echo x >src/dir/deep/x && chmod 751 src/dir
 printf '#!/bin/sh\necho run "$0" $1\n' >src/script && chmod 755 src/script
@@ -358,6 +361,7 @@ else
 	@is "$who: no mount on a directory of another" "1" sh -c 'hello /usr 2>&1 | grep -c "no write access"'
 fi
 start /w/m hello /w/m && {
+	@within 5 catches_term hello # libfuse goes into the background before it catches signals
 	pkill -x hello
 	@works "$who: SIGTERM to the daemon unmounts" @within 5 gone /w/m
 	ended hello

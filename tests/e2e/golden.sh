@@ -3,6 +3,8 @@
 # names.c, data.c), recorded from Linux 6.18 in tests/golden/*.txt, are those that it gets in the
 # sandbox. As root with a /dev/fuse the recordings are checked against this machine's kernel, too;
 # --record writes them. Not in the text: pid, fh, lock owners (numbers of chance), and INIT.
+#
+# F50 F51 F81 F84 F85 F88-F93 F100 F103 F140 F141 F143
 set -u
 cd "$(dirname "$0")/../.." || exit 2
 . tests/lib.sh

@@ -15,15 +15,8 @@ TestSuite(fuse_attrcache, .timeout = 120);
 
 static struct file *open_file(struct daemon *d, uint32_t open_flags)
 {
-	struct file *file = NULL;
-
-	daemon_ignore(d, FUSE_FLUSH);
-	daemon_ignore(d, FUSE_RELEASE);
 	daemon_ignore(d, FUSE_GETXATTR); /* of security.capability, before each change */
-	expect_entry(d, FUSE_LOOKUP, 1, 5, OLD, 10, 100);
-	expect_open(d, FUSE_OPEN, 5, 3, open_flags);
-	cr_assert_eq(client_open(d, "/f", O_RDWR, &file), 0);
-	return file;
+	return client_open_f(d, O_RDWR, 10, open_flags);
 }
 
 static struct kstat stat_file(struct daemon *d, const struct file *file, unsigned flags)
@@ -42,7 +35,7 @@ static uint32_t cached_mode(struct daemon *d, const struct file *file)
 
 static ssize_t answer_attr(struct daemon *d, const struct step *s, uint32_t mode, uint64_t size)
 {
-	struct fuse_attr_out out = {.attr_valid = 100, .attr = make_attr(5, mode, size)};
+	struct fuse_attr_out out = { .attr_valid = 100, .attr = make_attr(5, mode, size) };
 
 	return daemon_answer(d, s->in.unique, 0, &out, sizeof(out));
 }
@@ -62,7 +55,7 @@ Test(fuse_attrcache, an_answer_that_a_write_has_overtaken_is_shown_and_dropped)
 	struct daemon *d = daemon_start(NULL);
 	struct file *file = open_file(d, 0);
 	struct step *s = expect_silence(d, FUSE_GETATTR, 5);
-	struct fuse_write_out out = {.size = 2};
+	struct fuse_write_out out = { .size = 2 };
 	struct client_thread t;
 
 	client_spawn(&t, d, mode_and_size, file);
@@ -123,14 +116,14 @@ Test(fuse_attrcache, answers_during_a_change_of_the_size_are_dropped)
 		uint32_t open_flags;
 		bool taken;
 	} rows[] = {
-		{FUSE_SETATTR, do_shrink, 0, false},
-		{FUSE_FALLOCATE, do_extend, 0, false},
-		{FUSE_FALLOCATE, do_allocate, 0, true},
-		{FUSE_WRITE, do_append, 0, false},
-		{FUSE_WRITE, do_write, 0, true},
-		{FUSE_WRITE, do_append, FOPEN_DIRECT_IO, true},
-		{FUSE_COPY_FILE_RANGE_64, do_copy_behind, 0, false},
-		{FUSE_COPY_FILE_RANGE_64, do_copy_within, 0, true},
+		{ FUSE_SETATTR, do_shrink, 0, false },
+		{ FUSE_FALLOCATE, do_extend, 0, false },
+		{ FUSE_FALLOCATE, do_allocate, 0, true },
+		{ FUSE_WRITE, do_append, 0, false },
+		{ FUSE_WRITE, do_write, 0, true },
+		{ FUSE_WRITE, do_append, FOPEN_DIRECT_IO, true },
+		{ FUSE_COPY_FILE_RANGE_64, do_copy_behind, 0, false },
+		{ FUSE_COPY_FILE_RANGE_64, do_copy_within, 0, true },
 	};
 
 	for (size_t i = 0; i < sizeof(rows) / sizeof(rows[0]); i++) {
@@ -153,7 +146,7 @@ Test(fuse_attrcache, answers_during_a_change_of_the_size_are_dropped)
 
 static long do_chmod(struct daemon *d, void *arg)
 {
-	struct iattr attr = {.valid = ATTR_MODE, .mode = 0640};
+	struct iattr attr = { .valid = ATTR_MODE, .mode = 0640 };
 
 	return notify_change(CTX, &((struct file *)arg)->path, &attr);
 }
@@ -207,12 +200,6 @@ Test(fuse_attrcache, the_answer_of_a_creation_is_always_taken) /* F23 */
 
 /* --- evictions ---------------------------------------------------------------------------- */
 
-static long stat_new(struct daemon *d, void *arg)
-{
-	(void)arg;
-	return client_stat(d, "/new", &(struct kstat){0});
-}
-
 /* F24: what was evicted might have been the same inode, and have changed since the LOOKUP began. */
 Test(fuse_attrcache, attributes_that_an_eviction_has_overtaken_are_asked_again)
 {
@@ -228,7 +215,7 @@ Test(fuse_attrcache, attributes_that_an_eviction_has_overtaken_are_asked_again)
 		expect_reply(d, FUSE_LOOKUP, 1, &gone, sizeof(gone));
 		cr_assert_eq(client_stat(d, "/gone", &st), 0);
 		s = expect_silence(d, FUSE_LOOKUP, 1);
-		client_spawn(&t, d, stat_new, NULL);
+		client_spawn(&t, d, client_stat_path, "/new");
 		cr_assert(daemon_wait(d, s));
 		dcache_shrink(0);
 		cr_assert(daemon_wait_forgotten(d, 5, 1));
@@ -251,7 +238,7 @@ static long list_root(struct daemon *d, void *arg)
 
 Test(fuse_attrcache, so_are_those_of_a_readdirplus) /* F24 */
 {
-	struct daemon_config config = {.flags = FUSE_DO_READDIRPLUS | FUSE_PARALLEL_DIROPS};
+	struct daemon_config config = { .flags = FUSE_DO_READDIRPLUS | FUSE_PARALLEL_DIROPS };
 	struct daemon *d = daemon_start(&config);
 	struct fuse_entry_out new = make_entry(6, OLD, 10, 100);
 	struct client_thread t;
@@ -270,9 +257,9 @@ Test(fuse_attrcache, so_are_those_of_a_readdirplus) /* F24 */
 	cr_assert(daemon_wait(d, s));
 	dcache_shrink(0);
 	cr_assert(daemon_wait_forgotten(d, 5, 1));
-	cr_assert_gt(daemon_answer(d, s->in.unique, 0, list,
-				   make_direntplus(list, &new, 1, "new", 8)),
-		     0);
+	cr_assert_gt(
+		daemon_answer(d, s->in.unique, 0, list, make_direntplus(list, &new, 1, "new", 8)),
+		0);
 	cr_assert_gt(client_join(&t), 0);
 	expect_attr(d, FUSE_GETATTR, 6, NEW, 10, 100);
 	cr_assert_eq(client_stat(d, "/new", &st), 0);
@@ -295,8 +282,8 @@ static void check_times(struct daemon *d, const struct file *file, bool ours)
 Test(fuse_attrcache, times_are_the_daemons)
 {
 	for (int writeback = 0; writeback < 2; writeback++) {
-		struct daemon_config config = {.flags = FUSE_BIG_WRITES | FUSE_PARALLEL_DIROPS};
-		struct fuse_write_out out = {.size = 2};
+		struct daemon_config config = { .flags = FUSE_BIG_WRITES | FUSE_PARALLEL_DIROPS };
+		struct fuse_write_out out = { .size = 2 };
 		struct daemon *d;
 		struct file *file, *dir;
 		char buf[64];
@@ -322,7 +309,7 @@ Test(fuse_attrcache, times_are_the_daemons)
 		cr_assert_eq(vfs_mkdir(CTX, NULL, "/d/new", 0755), 0);
 		check_times(d, dir, false);
 		if (writeback) {
-			expect_reply(d, FUSE_WRITE, 5, &(struct fuse_write_out){.size = 10}, 8);
+			expect_reply(d, FUSE_WRITE, 5, &(struct fuse_write_out){ .size = 10 }, 8);
 			expect_attr(d, FUSE_SETATTR, 5, OLD, 10, 100);
 		}
 		client_close(d, file);
@@ -336,7 +323,7 @@ Test(fuse_attrcache, a_statx_without_all_basic_attributes_is_not_kept)
 {
 	struct daemon *d = daemon_start(NULL);
 	struct file *file = open_file(d, 0);
-	struct fuse_statx_out out = {.attr_valid = 100};
+	struct fuse_statx_out out = { .attr_valid = 100 };
 	struct kstat st;
 
 	out.stat.mask = STATX_TYPE | STATX_MODE | STATX_BTIME;

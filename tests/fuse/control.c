@@ -107,14 +107,6 @@ static const char *ctl(struct daemon *d, const char *name)
 	return path;
 }
 
-static long stat_x(struct daemon *d, void *arg)
-{
-	struct kstat st;
-
-	(void)arg;
-	return client_stat(d, "/x", &st);
-}
-
 Test(fuse_control, waiting_counts_what_was_not_answered) /* J03, D89 */
 {
 	struct daemon *d = daemon_start(NULL);
@@ -128,7 +120,7 @@ Test(fuse_control, waiting_counts_what_was_not_answered) /* J03, D89 */
 	cr_assert_eq(client_stat(d, "/a", &st), -ENOENT); /* INIT is over */
 	cr_assert_str_eq(get(&ctx, ctl(d, "waiting")), "0\n");
 	s = expect_silence(d, FUSE_LOOKUP, 1);
-	client_spawn(&t, d, stat_x, NULL);
+	client_spawn(&t, d, client_stat_path, "/x");
 	cr_assert(daemon_wait(d, s));
 	cr_assert_str_eq(get(&ctx, ctl(d, "waiting")), "1\n");
 	cr_assert_eq(daemon_answer(d, s->in.unique, -ENOENT, NULL, 0), 16);
@@ -148,7 +140,7 @@ static void abort_with(uint64_t flags, ssize_t end_error)
 	struct client_thread t;
 	struct kstat st;
 
-	client_spawn(&t, d, stat_x, NULL);
+	client_spawn(&t, d, client_stat_path, "/x");
 	cr_assert(daemon_wait(d, s));
 	cr_assert_eq(set(&ctx, ctl(d, "abort"), "1"), 1);
 	cr_assert_eq(client_join(&t), -ECONNABORTED);

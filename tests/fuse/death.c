@@ -21,14 +21,6 @@ TestSuite(fuse_death, .timeout = 20);
 #define CTX (&d->client.ctx)
 #define F   (S_IFREG | 0644)
 
-static long stat_x(struct daemon *d, void *arg)
-{
-	struct kstat st;
-
-	(void)arg;
-	return client_stat(d, "/x", &st);
-}
-
 static void by_force(struct daemon *d)
 {
 	struct path root;
@@ -61,11 +53,11 @@ static void check(void (*end)(struct daemon *d), uint64_t flags, ssize_t read_er
 	struct io_iter iter;
 	static char buf[1 << 18];
 
-	client_spawn(&t, d, stat_x, NULL);
+	client_spawn(&t, d, client_stat_path, "/x");
 	cr_assert(daemon_wait(d, s));
 	end(d);
 	cr_expect_eq(client_join(&t), -ECONNABORTED);
-	cr_expect_eq(stat_x(d, NULL), -ENOTCONN);
+	cr_expect_eq(client_stat_path(d, "/x"), -ENOTCONN);
 	iter_init_mem(&iter, buf, sizeof(buf));
 	cr_expect_eq(vfs_read(&d->self.ctx, d->dev, &iter), read_error);
 	cr_expect_eq(d->dev->op->poll(&d->self.ctx, d->dev, NULL), POLLERR);
@@ -100,11 +92,11 @@ Test(fuse_death, the_daemon_closes_its_last_descriptor) /* K01, D59 */
 	struct step *s = expect_silence(d, FUSE_LOOKUP, 1);
 	struct client_thread t;
 
-	client_spawn(&t, d, stat_x, NULL);
+	client_spawn(&t, d, client_stat_path, "/x");
 	cr_assert(daemon_wait(d, s));
 	daemon_crash(d);
 	cr_assert_eq(client_join(&t), -ECONNABORTED);
-	cr_assert_eq(stat_x(d, NULL), -ENOTCONN);
+	cr_assert_eq(client_stat_path(d, "/x"), -ENOTCONN);
 	DAEMON_STOP(d);
 }
 
@@ -134,7 +126,7 @@ Test(fuse_death, umount) /* K02, D72 */
 	struct daemon *d = daemon_start(NULL);
 
 	expect_entry(d, FUSE_LOOKUP, 1, 5, F, 1, 100);
-	cr_assert_eq(stat_x(d, NULL), 0);
+	cr_assert_eq(client_stat_path(d, "/x"), 0);
 	detach(d);
 	cr_assert(has_ended(d));
 	cr_assert_eq(d->end_error, -ENODEV);
@@ -190,7 +182,7 @@ Test(fuse_death, who_waits_for_init_is_woken) /* D70, I10 */
 	struct step *s = expect_silence(d, FUSE_INIT, 0);
 	struct client_thread t;
 
-	client_spawn(&t, d, stat_x, NULL);
+	client_spawn(&t, d, client_stat_path, "/x");
 	cr_assert(daemon_wait(d, s));
 	fuse_conn_abort(d->conn, false);
 	cr_assert_eq(client_join(&t), -ENOTCONN);
@@ -242,7 +234,7 @@ Test(fuse_death, the_daemons_eintr_is_final_but_for_locks) /* D83 */
 	daemon_ignore(d, FUSE_FLUSH);
 	daemon_ignore(d, FUSE_RELEASE);
 	expect_error(d, FUSE_LOOKUP, 1, EINTR);
-	cr_assert_eq(stat_x(d, NULL), -EINTR);
+	cr_assert_eq(client_stat_path(d, "/x"), -EINTR);
 	expect_entry(d, FUSE_LOOKUP, 1, 5, F, 100, 100);
 	expect_open(d, FUSE_OPEN, 5, 3, 0);
 	cr_assert_eq(client_open(d, "/f", O_RDWR, &file), 0);

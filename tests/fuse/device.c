@@ -203,14 +203,6 @@ static int count_signal(pid_t pid, int signo)
 	return 0;
 }
 
-static long stat_x(struct daemon *d, void *arg)
-{
-	struct kstat st;
-
-	(void)arg;
-	return client_stat(d, "/x", &st);
-}
-
 static bool wait_signal(int count)
 {
 	for (int i = 0; i < 5000 && signalled < count; i++)
@@ -233,7 +225,7 @@ Test(fuse_device, o_async_signals_the_owner_for_requests_and_the_abort)
 	cr_assert_eq(d->dev->op->fasync(&d->self.ctx, d->dev, true), 0);
 	cr_assert_eq(signalled, 0);
 	s = expect_silence(d, FUSE_LOOKUP, 1);
-	client_spawn(&t, d, stat_x, NULL);
+	client_spawn(&t, d, client_stat_path, "/x");
 	cr_assert(daemon_wait(d, s));
 	cr_assert(wait_signal(1));
 	fuse_conn_abort(d->conn, false);
@@ -262,7 +254,7 @@ Test(fuse_device, a_spliced_reply_must_be_whole) /* D54 */
 	struct file *pipe[2];
 
 	cr_assert_eq(pipe_create(&d->self.ctx, 0, pipe), 0);
-	client_spawn(&t, d, stat_x, NULL);
+	client_spawn(&t, d, client_stat_path, "/x");
 	cr_assert(daemon_wait(d, s));
 	out.unique = s->in.unique;
 	fill_pipe(d, pipe[1], &out, 10);

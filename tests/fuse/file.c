@@ -20,22 +20,10 @@ TestSuite(fuse_file, .timeout = 120);
 
 #define CTX (&d->client.ctx)
 
-static struct file *open_file(struct daemon *d, uint64_t size, uint32_t open_flags)
-{
-	struct file *file = NULL;
-
-	daemon_ignore(d, FUSE_FLUSH);
-	daemon_ignore(d, FUSE_RELEASE);
-	expect_entry(d, FUSE_LOOKUP, 1, 5, S_IFREG | 0644, size, 100);
-	expect_open(d, FUSE_OPEN, 5, 3, open_flags);
-	cr_assert_eq(client_open(d, "/f", O_RDWR, &file), 0);
-	return file;
-}
-
 Test(fuse_file, fsync_says_whether_data_is_enough) /* F140, W09 */
 {
 	struct daemon *d = daemon_start(NULL);
-	struct file *file = open_file(d, 1, 0);
+	struct file *file = client_open_f(d, O_RDWR, 1, 0);
 	struct step *s = expect_reply(d, FUSE_FSYNC, 5, NULL, 0);
 
 	cr_assert_eq(vfs_fsync(CTX, file, 0, INT64_MAX, true), 0);
@@ -50,7 +38,7 @@ Test(fuse_file, seek_data_asks_until_enosys) /* F142, Z25 */
 {
 	struct daemon *d = daemon_start(NULL);
 	struct fuse_lseek_out out = {50}, bad = {1ULL << 63};
-	struct file *file = open_file(d, 100, 0);
+	struct file *file = client_open_f(d, O_RDWR, 100, 0);
 
 	expect_reply(d, FUSE_LSEEK, 5, &out, sizeof(out));
 	cr_assert_eq(vfs_llseek(CTX, file, 10, SEEK_DATA), 50);
@@ -68,7 +56,7 @@ Test(fuse_file, seek_data_asks_until_enosys) /* F142, Z25 */
 Test(fuse_file, fallocate_modes_and_enosys) /* F141 */
 {
 	struct daemon *d = daemon_start(NULL);
-	struct file *file = open_file(d, 10, 0);
+	struct file *file = client_open_f(d, O_RDWR, 10, 0);
 	struct step *s = expect_reply(d, FUSE_FALLOCATE, 5, NULL, 0);
 
 	cr_assert_eq(vfs_fallocate(CTX, file, 0, 0, 500), 0);
@@ -86,7 +74,7 @@ Test(fuse_file, copy_file_range_falls_back_to_the_old_opcode) /* F143, Z26 */
 {
 	struct daemon *d = daemon_start(NULL);
 	struct fuse_write_out out = {.size = 7};
-	struct file *file = open_file(d, 10, 0);
+	struct file *file = client_open_f(d, O_RDWR, 10, 0);
 	int64_t in = 0, to = 100;
 	struct step *s;
 
@@ -104,24 +92,10 @@ Test(fuse_file, copy_file_range_falls_back_to_the_old_opcode) /* F143, Z26 */
 	DAEMON_STOP(d);
 }
 
-static int mem_in(const struct op_ctx *c, void *dst, uint64_t src, size_t len)
-{
-	(void)c;
-	memcpy(dst, (void *)(uintptr_t)src, len);
-	return 0;
-}
-static int mem_out(const struct op_ctx *c, uint64_t dst, const void *src, size_t len)
-{
-	(void)c;
-	memcpy((void *)(uintptr_t)dst, src, len);
-	return 0;
-}
-static const struct ioctl_mem_ops mem_ops = {mem_in, mem_out};
-
 Test(fuse_file, ioctl_is_restricted) /* F150 */
 {
 	struct daemon *d = daemon_start(NULL);
-	struct file *file = open_file(d, 10, 0);
+	struct file *file = client_open_f(d, O_RDWR, 10, 0);
 	struct {
 		struct fuse_ioctl_out out;
 		uint32_t data;
@@ -131,7 +105,7 @@ Test(fuse_file, ioctl_is_restricted) /* F150 */
 	uint32_t data = 44;
 	struct step *s;
 
-	ioctl_set_mem_ops(&mem_ops);
+	client_allow_ioctls();
 	s = expect_reply(d, FUSE_IOCTL, 5, &reply, 20);
 	cr_assert_eq(vfs_ioctl(CTX, file, cmd, (uintptr_t)&data), 11);
 	cr_assert_eq(data, 55);
@@ -153,7 +127,7 @@ Test(fuse_file, ioctl_says_that_it_is_of_a_directory) /* F152 */
 	for (uint32_t minor = 17; minor <= 18; minor++) {
 		struct daemon_config config = {.minor = minor};
 		struct daemon *d = daemon_start(&config);
-		struct file *dir, *file = open_file(d, 10, 0);
+		struct file *dir, *file = client_open_f(d, O_RDWR, 10, 0);
 		struct step *s;
 
 		expect_open(d, FUSE_OPENDIR, 1, 9, 0);
@@ -184,12 +158,12 @@ static const struct fuse_ioctl_in *check_ioctl(const struct step *s, uint32_t in
 Test(fuse_file, fs_verity_sends_salt_and_signature) /* F152 */
 {
 	struct daemon *d = daemon_start(NULL);
-	struct file *file = open_file(d, 10, 0);
+	struct file *file = client_open_f(d, O_RDWR, 10, 0);
 	struct fsverity_enable_arg arg = {.version = 1, .salt_size = 4, .sig_size = 9};
 	struct fuse_ioctl_out out = {0};
 	struct step *s = expect_reply(d, FUSE_IOCTL, 5, &out, sizeof(out));
 
-	ioctl_set_mem_ops(&mem_ops);
+	client_allow_ioctls();
 	arg.salt_ptr = (uintptr_t)"salt";
 	arg.sig_ptr = (uintptr_t)"signature";
 	cr_assert_eq(vfs_ioctl(CTX, file, FS_IOC_ENABLE_VERITY, (uintptr_t)&arg), 0);
@@ -209,7 +183,7 @@ Test(fuse_file, fs_verity_sends_salt_and_signature) /* F152 */
 Test(fuse_file, fs_verity_measures_into_the_room_that_there_is) /* F152 */
 {
 	struct daemon *d = daemon_start(NULL);
-	struct file *file = open_file(d, 10, 0);
+	struct file *file = client_open_f(d, O_RDWR, 10, 0);
 	struct digest {
 		struct fsverity_digest head;
 		char bytes[8];
@@ -220,7 +194,7 @@ Test(fuse_file, fs_verity_measures_into_the_room_that_there_is) /* F152 */
 	} reply = {.digest = {{.digest_algorithm = 1, .digest_size = 8}, "newbytes"}};
 	struct step *s = expect_reply(d, FUSE_IOCTL, 5, &reply, sizeof(reply));
 
-	ioctl_set_mem_ops(&mem_ops);
+	client_allow_ioctls();
 	cr_assert_eq(vfs_ioctl(CTX, file, FS_IOC_MEASURE_VERITY, (uintptr_t)&digest), 0);
 	(void)check_ioctl(s, sizeof(digest), sizeof(digest));
 	cr_assert_eq(memcmp(digest.bytes, "newbytes", 8), 0);
@@ -231,7 +205,7 @@ Test(fuse_file, fs_verity_measures_into_the_room_that_there_is) /* F152 */
 Test(fuse_file, poll_asks_and_notify_wakes) /* F153, W12 */
 {
 	struct daemon *d = daemon_start(NULL);
-	struct file *file = open_file(d, 10, 0);
+	struct file *file = client_open_f(d, O_RDWR, 10, 0);
 	struct fuse_poll_out none = {0}, in = {.revents = POLLIN};
 	struct poll_item item = {.file = file, .events = POLLIN};
 	struct step *s;
@@ -259,7 +233,7 @@ static long poll_it(struct daemon *d, void *arg)
 Test(fuse_file, notify_poll_makes_a_sleeper_ask_again) /* F153, T01 */
 {
 	struct daemon *d = daemon_start(NULL);
-	struct file *file = open_file(d, 10, 0);
+	struct file *file = client_open_f(d, O_RDWR, 10, 0);
 	struct fuse_poll_out none = {0}, in = {.revents = POLLIN};
 	struct fuse_notify_poll_wakeup_out wake;
 	struct client_thread t;
@@ -279,7 +253,7 @@ Test(fuse_file, notify_poll_makes_a_sleeper_ask_again) /* F153, T01 */
 Test(fuse_file, mapping_shows_the_files_bytes) /* F100 */
 {
 	struct daemon *d = daemon_start(NULL);
-	struct file *file = open_file(d, 5, 0);
+	struct file *file = client_open_f(d, O_RDWR, 5, 0);
 	struct mmap_request req = {0, 4096, PROT_READ, MAP_PRIVATE};
 	int hostfd;
 	char *map;
@@ -298,7 +272,7 @@ Test(fuse_file, mapping_shows_the_files_bytes) /* F100 */
 Test(fuse_file, no_clone_of_blocks)
 {
 	struct daemon *d = daemon_start(NULL);
-	struct file *file = open_file(d, 10, 0);
+	struct file *file = client_open_f(d, O_RDWR, 10, 0);
 
 	cr_assert_eq(vfs_ioctl(CTX, file, FICLONE, 0), -EOPNOTSUPP);
 	client_close(d, file);

@@ -278,14 +278,6 @@ Test(fuse_init, refused_answers) /* I03, I04, K06, Z04 */
 	}
 }
 
-static long stat_a(struct daemon *d, void *arg)
-{
-	struct kstat st;
-
-	(void)arg;
-	return client_stat(d, "/a", &st);
-}
-
 Test(fuse_init, before_the_answer) /* I08, I10, A04, D34, D80 */
 {
 	struct fuse_init_out out = { .major = 7, .minor = 45 };
@@ -295,10 +287,11 @@ Test(fuse_init, before_the_answer) /* I08, I10, A04, D34, D80 */
 
 	cr_assert(daemon_wait(d, s));
 	cr_assert_eq(daemon_notify(d, FUSE_NOTIFY_INC_EPOCH, NULL, 0), -EINVAL);
-	client_spawn(&killed, d, stat_a, NULL);
+	client_spawn(&killed, d, client_stat_path, "/a");
 	client_interrupt(&killed, WAITER_KILLED);
 	cr_assert_eq(client_join(&killed), -EINTR);
-	client_spawn(&waits, d, stat_a, NULL); /* alone: the directory is locked by who looks up */
+	/* Alone: the directory is locked by who looks up. */
+	client_spawn(&waits, d, client_stat_path, "/a");
 	client_interrupt(&waits, WAITER_SIGNAL); /* does not end the wait */
 	expect_error(d, FUSE_LOOKUP, 1, ENOENT);
 	daemon_ignore(d, FUSE_INTERRUPT); /* the signal's, if the client was about to wait */
@@ -347,7 +340,7 @@ Test(fuse_init, readahead_of_old_daemons_is_bounded_by_max_read) /* V06, L05 */
 	struct daemon_config config = { .minor = 5, .options = "max_read=8192" };
 	struct honest *h = honest_start(&config);
 
-	(void)stat_a(h->d, NULL); /* INIT is over */
+	(void)client_stat_path(h->d, "/a"); /* INIT is over */
 	cr_assert_eq(h->d->conn->max_readahead, 8192);
 	HONEST_STOP(h);
 }
@@ -376,7 +369,7 @@ Test(fuse_init, names_are_longer_with_max_pages) /* L04, F15 */
 						.max_pages = rows[i].max_pages };
 		struct honest *h = honest_start(&config);
 
-		(void)stat_a(h->d, NULL); /* INIT is over */
+		(void)client_stat_path(h->d, "/a"); /* INIT is over */
 		long_name(h, rows[i].longest, -ENOENT, 1);
 		long_name(h, rows[i].longest + 1, -ENAMETOOLONG, 0);
 		HONEST_STOP(h);

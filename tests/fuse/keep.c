@@ -24,30 +24,20 @@ static struct daemon *start(uint64_t flags)
 	return daemon_start(&config);
 }
 
-static long stat_x(struct daemon *d, void *arg)
+/* The daemon dies over the request that fn makes and the script expects next. */
+static void crash_over(struct daemon *d, struct step *s, struct client_thread *t,
+		       long (*fn)(struct daemon *d, void *arg), void *arg)
 {
-	struct kstat st;
-
-	(void)arg;
-	return client_stat(d, "/x", &st);
+	client_spawn(t, d, fn, arg);
+	cr_assert(daemon_wait(d, s));
+	daemon_crash(d);
 }
 
-static long stat_deep(struct daemon *d, void *arg)
-{
-	struct kstat st;
-
-	(void)arg;
-	return client_stat(d, "/a/b/x", &st);
-}
-
-/* The client waits for LOOKUP of x, the daemon has read it and dies. */
 static struct step *crash_in_lookup(struct daemon *d, struct client_thread *t)
 {
 	struct step *s = expect_silence(d, FUSE_LOOKUP, 1);
 
-	client_spawn(t, d, stat_x, NULL);
-	cr_assert(daemon_wait(d, s));
-	daemon_crash(d);
+	crash_over(d, s, t, client_stat_path, "/x");
 	return s;
 }
 
@@ -88,7 +78,7 @@ Test(fuse_keep, what_was_not_read_is_not_a_resend)
 	struct step *s;
 
 	daemon_crash(d);
-	client_spawn(&t, d, stat_x, NULL);
+	client_spawn(&t, d, client_stat_path, "/x");
 	s = expect_entry(d, FUSE_LOOKUP, 1, 7, F, 0, 100);
 	cr_assert_eq(daemon_restart(d), 0);
 	cr_assert_eq(client_join(&t), 0);
@@ -219,7 +209,7 @@ Test(fuse_keep, each_name_of_a_path_is_looked_up_once)
 	expect_entry(d, FUSE_LOOKUP, 1, 2, DIR, 0, 100);
 	expect_entry(d, FUSE_LOOKUP, 2, 3, DIR, 0, 100);
 	expect_entry(d, FUSE_LOOKUP, 3, 4, F, 0, 100);
-	cr_assert_eq(stat_deep(d, NULL), 0);
+	cr_assert_eq(client_stat_path(d, "/a/b/x"), 0);
 	daemon_crash(d);
 	/* The same numbers for other things: none of them is mixed up. */
 	expect_entry(d, FUSE_LOOKUP, 1, 4, DIR, 0, 100);
@@ -244,7 +234,7 @@ Test(fuse_keep, the_new_daemon_hears_nothing_of_the_old_ones_books)
 	dcache_shrink(0);
 	expect_error(d, FUSE_LOOKUP, 1, ENOENT);
 	cr_assert_eq(daemon_restart(d), 0);
-	cr_assert_eq(stat_x(d, NULL), -ENOENT);
+	cr_assert_eq(client_stat_path(d, "/x"), -ENOENT);
 	cr_assert_null(daemon_stop(d)); /* an unexpected RELEASE would have failed it */
 	cr_assert_eq(d->nr_forgotten, 0);
 	daemon_free(d);
@@ -277,12 +267,12 @@ Test(fuse_keep, forgets_count_what_the_new_daemon_counts) /* F170, F171 */
 
 	expect_entry(d, FUSE_LOOKUP, 1, 5, F, 0, 0);
 	expect_attr(d, FUSE_GETATTR, 5, F, 0, 0);
-	cr_assert_eq(stat_x(d, NULL), 0);
+	cr_assert_eq(client_stat_path(d, "/x"), 0);
 	daemon_crash(d);
 	expect_entry(d, FUSE_LOOKUP, 1, 9, F, 0, 100); /* revived */
 	expect_entry(d, FUSE_LOOKUP, 1, 9, F, 0, 100); /* the entry had expired */
 	cr_assert_eq(daemon_restart(d), 0);
-	cr_assert_eq(stat_x(d, NULL), 0);
+	cr_assert_eq(client_stat_path(d, "/x"), 0);
 	dcache_shrink(0);
 	cr_assert(daemon_wait_forgotten(d, 9, 2));
 	cr_assert_eq(daemon_forgotten(d, 9), 2);
@@ -391,7 +381,7 @@ Test(fuse_keep, mount_helpers_can_look_at_the_root)
 	path_put(&root);
 	expect_error(d, FUSE_LOOKUP, 1, ENOENT);
 	cr_assert_eq(daemon_restart(d), 0);
-	cr_assert_eq(stat_x(d, NULL), -ENOENT); /* INIT is answered */
+	cr_assert_eq(client_stat_path(d, "/x"), -ENOENT); /* INIT is answered */
 	expect_attr(d, FUSE_GETATTR, 1, DIR, 0, 0);
 	cr_assert_eq(client_stat(d, "/", &st), 0);
 	DAEMON_STOP(d);
@@ -435,15 +425,6 @@ static long do_create(struct daemon *d, void *arg)
 	if (!err)
 		file_put(file);
 	return err;
-}
-
-/* The daemon dies over the request that fn makes and the script expects next. */
-static void crash_over(struct daemon *d, struct step *s, struct client_thread *t,
-		       long (*fn)(struct daemon *d, void *arg), void *arg)
-{
-	client_spawn(t, d, fn, arg);
-	cr_assert(daemon_wait(d, s));
-	daemon_crash(d);
 }
 
 Test(fuse_keep, a_directory_that_was_made_already_is_fine)

@@ -36,15 +36,23 @@ Test(fuse_lookup, valid_entry_is_not_asked_again)
 	DAEMON_STOP(d);
 }
 
+/* /f is node 5 from now on, and neither the name nor the attributes are valid. */
+static void stat_expired(struct daemon *d)
+{
+	struct kstat st;
+
+	expect_entry(d, FUSE_LOOKUP, 1, 5, S_IFREG | 0644, 1, 0);
+	expect_attr(d, FUSE_GETATTR, 5, S_IFREG | 0644, 1, 0);
+	cr_assert_eq(client_stat(d, "/f", &st), 0);
+}
+
 /* F02: a timeout of zero means a LOOKUP on each walk, and each one counts. */
 Test(fuse_lookup, zero_timeout_revalidates_on_every_walk)
 {
 	struct daemon *d = daemon_start(NULL);
 	struct kstat st;
 
-	expect_entry(d, FUSE_LOOKUP, 1, 5, S_IFREG | 0644, 1, 0);
-	expect_attr(d, FUSE_GETATTR, 5, S_IFREG | 0644, 1, 0);
-	cr_assert_eq(client_stat(d, "/f", &st), 0);
+	stat_expired(d);
 	expect_entry(d, FUSE_LOOKUP, 1, 5, S_IFREG | 0644, 2, 0);
 	expect_attr(d, FUSE_GETATTR, 5, S_IFREG | 0644, 2, 0);
 	cr_assert_eq(client_stat(d, "/f", &st), 0);
@@ -131,9 +139,7 @@ Test(fuse_lookup, changed_nodeid_is_looked_up_twice)
 	struct daemon *d = daemon_start(NULL);
 	struct kstat st;
 
-	expect_entry(d, FUSE_LOOKUP, 1, 5, S_IFREG | 0644, 1, 0);
-	expect_attr(d, FUSE_GETATTR, 5, S_IFREG | 0644, 1, 0);
-	cr_assert_eq(client_stat(d, "/f", &st), 0);
+	stat_expired(d);
 	expect_entry(d, FUSE_LOOKUP, 1, 6, S_IFREG | 0644, 2, 100);
 	expect_entry(d, FUSE_LOOKUP, 1, 6, S_IFREG | 0644, 2, 100);
 	cr_assert_eq(client_stat(d, "/f", &st), 0);
@@ -167,9 +173,7 @@ Test(fuse_lookup, failed_revalidation_is_looked_up_afresh)
 	struct daemon *d = daemon_start(NULL);
 	struct kstat st;
 
-	expect_entry(d, FUSE_LOOKUP, 1, 5, S_IFREG | 0644, 1, 0);
-	expect_attr(d, FUSE_GETATTR, 5, S_IFREG | 0644, 1, 0);
-	cr_assert_eq(client_stat(d, "/f", &st), 0);
+	stat_expired(d);
 	expect_error(d, FUSE_LOOKUP, 1, EACCES);
 	expect_error(d, FUSE_LOOKUP, 1, ENOENT);
 	cr_assert_eq(client_stat(d, "/f", &st), -ENOENT);
@@ -190,14 +194,6 @@ Test(fuse_lookup, too_long_name_is_refused_without_request)
 	DAEMON_STOP(d);
 }
 
-static long stat_f(struct daemon *d, void *arg)
-{
-	struct kstat st;
-
-	(void)arg;
-	return client_stat(d, "/f", &st);
-}
-
 /* D81, D82: a signal makes an INTERRUPT; the daemon's EINTR comes back raw. */
 Test(fuse_lookup, signal_sends_an_interrupt_and_waits_on)
 {
@@ -205,7 +201,7 @@ Test(fuse_lookup, signal_sends_an_interrupt_and_waits_on)
 	struct step *s = expect_silence(d, FUSE_LOOKUP, 1), *i;
 	struct client_thread t;
 
-	client_spawn(&t, d, stat_f, NULL);
+	client_spawn(&t, d, client_stat_path, "/f");
 	cr_assert(daemon_wait(d, s));
 	i = expect_silence(d, FUSE_INTERRUPT, 0);
 	client_interrupt(&t, WAITER_SIGNAL);
@@ -225,7 +221,7 @@ Test(fuse_lookup, killed_client_leaves_and_the_late_lookup_is_forgotten)
 	struct fuse_entry_out out = make_entry(9, S_IFREG | 0644, 1, 100);
 	struct client_thread t;
 
-	client_spawn(&t, d, stat_f, NULL);
+	client_spawn(&t, d, client_stat_path, "/f");
 	cr_assert(daemon_wait(d, s));
 	intr = expect_silence(d, FUSE_INTERRUPT, 0);
 	client_interrupt(&t, WAITER_KILLED);
@@ -246,7 +242,7 @@ Test(fuse_lookup, a_client_that_is_killed_first_leaves_nothing_behind)
 	expect_error(d, FUSE_LOOKUP, 1, ENOENT); /* INIT is over */
 	cr_assert_eq(client_stat(d, "/e", &st), -ENOENT);
 	daemon_pause(d);
-	client_spawn(&t, d, stat_f, NULL);
+	client_spawn(&t, d, client_stat_path, "/f");
 	cr_assert(daemon_wait_pending(d, 1));
 	client_interrupt(&t, WAITER_KILLED);
 	cr_assert_eq(client_join(&t), -EINTR);
@@ -269,7 +265,7 @@ Test(fuse_lookup, a_node_is_found_again_while_its_forget_is_under_way)
 	cr_assert_eq(client_stat(d, "/f", &st), 0);
 	daemon_pause(d);
 	dcache_shrink(0);
-	client_spawn(&t, d, stat_f, NULL);
+	client_spawn(&t, d, client_stat_path, "/f");
 	cr_assert(daemon_wait_pending(d, 1));
 	expect_entry(d, FUSE_LOOKUP, 1, 5, S_IFREG | 0644, 1, 100);
 	daemon_resume(d);
@@ -315,14 +311,6 @@ Test(fuse_lookup, unmount_forgets_nothing)
 	daemon_free(d);
 }
 
-static long stat_g(struct daemon *d, void *arg)
-{
-	struct kstat st;
-
-	(void)arg;
-	return client_stat(d, "/g", &st);
-}
-
 /* F14, B18: side by side with PARALLEL_DIROPS, one after the other without. */
 Test(fuse_lookup, names_of_one_directory_side_by_side_or_not)
 {
@@ -332,10 +320,10 @@ Test(fuse_lookup, names_of_one_directory_side_by_side_or_not)
 		struct step *f = expect_silence(d, FUSE_LOOKUP, 1), *g;
 		struct client_thread first, second;
 
-		client_spawn(&first, d, stat_f, NULL);
+		client_spawn(&first, d, client_stat_path, "/f");
 		cr_assert(daemon_wait(d, f));
 		g = expect_silence(d, FUSE_LOOKUP, 1);
-		client_spawn(&second, d, stat_g, NULL);
+		client_spawn(&second, d, client_stat_path, "/g");
 		if (parallel)
 			cr_assert(daemon_wait(d, g));
 		else

@@ -7,18 +7,6 @@
 
 TestSuite(fuse_notify, .timeout = 120);
 
-static struct file *open_file(struct daemon *d, uint64_t size)
-{
-	struct file *file = NULL;
-
-	daemon_ignore(d, FUSE_FLUSH);
-	daemon_ignore(d, FUSE_RELEASE);
-	expect_entry(d, FUSE_LOOKUP, 1, 5, S_IFREG | 0644, size, 100);
-	expect_open(d, FUSE_OPEN, 5, 3, 0);
-	cr_assert_eq(client_open(d, "/f", O_RDONLY, &file), 0);
-	return file;
-}
-
 static ssize_t store(struct daemon *d, uint64_t nodeid, uint64_t offset, const char *data,
 		     uint32_t size)
 {
@@ -36,7 +24,7 @@ static ssize_t store(struct daemon *d, uint64_t nodeid, uint64_t offset, const c
 Test(fuse_notify, stored_bytes_are_read_without_a_request) /* T04 */
 {
 	struct daemon *d = daemon_start(NULL);
-	struct file *file = open_file(d, 3);
+	struct file *file = client_open_f(d, O_RDONLY, 3, 0);
 	char buf[16];
 
 	cr_assert_eq(store(d, 5, 0, "stored", 6), 16 + 24 + 6); /* grows the file */
@@ -53,7 +41,7 @@ Test(fuse_notify, stored_bytes_are_read_without_a_request) /* T04 */
 Test(fuse_notify, retrieve_answers_with_what_is_cached) /* T05, Q41 */
 {
 	struct daemon *d = daemon_start(NULL);
-	struct file *file = open_file(d, 6);
+	struct file *file = client_open_f(d, O_RDONLY, 6, 0);
 	struct fuse_notify_retrieve_out out = {
 		.notify_unique = 777, .nodeid = 5, .offset = 2, .size = 100};
 	const struct fuse_notify_retrieve_in *in;
@@ -76,21 +64,13 @@ Test(fuse_notify, retrieve_answers_with_what_is_cached) /* T05, Q41 */
 	DAEMON_STOP(d);
 }
 
-static long stat_x(struct daemon *d, void *arg)
-{
-	struct kstat st;
-
-	(void)arg;
-	return client_stat(d, "/x", &st);
-}
-
 Test(fuse_notify, resend_hands_out_again_under_a_new_number) /* T07, Z32 */
 {
 	struct daemon *d = daemon_start(NULL);
 	struct step *first = expect_silence(d, FUSE_LOOKUP, 1), *again;
 	struct client_thread t;
 
-	client_spawn(&t, d, stat_x, NULL);
+	client_spawn(&t, d, client_stat_path, "/x");
 	cr_assert(daemon_wait(d, first));
 	again = expect_error(d, FUSE_LOOKUP, 1, ENOENT);
 	cr_assert_eq(daemon_notify(d, FUSE_NOTIFY_RESEND, NULL, 0), 16);
@@ -104,7 +84,7 @@ Test(fuse_notify, resend_hands_out_again_under_a_new_number) /* T07, Z32 */
 Test(fuse_notify, a_byte_stored_far_out_costs_no_memory) /* T04, Z34 */
 {
 	struct daemon *d = daemon_start(NULL);
-	struct file *file = open_file(d, 3);
+	struct file *file = client_open_f(d, O_RDONLY, 3, 0);
 	struct rusage before, after;
 
 	getrusage(RUSAGE_SELF, &before);
@@ -119,7 +99,7 @@ Test(fuse_notify, retrieves_that_are_not_read_are_limited) /* T05, Z34 */
 {
 	struct fuse_notify_retrieve_out out = {.notify_unique = 7, .nodeid = 5, .size = 4096};
 	struct daemon *d = daemon_start(NULL);
-	struct file *file = open_file(d, 6);
+	struct file *file = client_open_f(d, O_RDONLY, 6, 0);
 	ssize_t ret = 0;
 	int good = 0;
 
@@ -139,7 +119,7 @@ Test(fuse_notify, retrieves_that_are_not_read_are_limited) /* T05, Z34 */
 Test(fuse_notify, prune_forgets_what_nobody_uses) /* T09 */
 {
 	struct daemon *d = daemon_start(NULL);
-	struct file *file = open_file(d, 3); /* node 5, in use */
+	struct file *file = client_open_f(d, O_RDONLY, 3, 0); /* node 5, in use */
 	struct {
 		struct fuse_notify_prune_out out;
 		uint64_t nodes[3];

@@ -150,14 +150,6 @@ Test(fuse_notify_busy, messages_of_every_kind_disturb_nobody)
 
 /* --- N01 ---------------------------------------------------------------------------------- */
 
-static long stat_x(struct daemon *d, void *arg)
-{
-	struct kstat st;
-
-	(void)arg;
-	return client_stat(d, "/x", &st);
-}
-
 /* In the middle of a LOOKUP in that directory, INVAL_INODE of it has no lock to wait for. */
 Test(fuse_notify_busy, inval_inode_does_not_wait_for_a_request_under_way) /* N01, T02 */
 {
@@ -166,7 +158,7 @@ Test(fuse_notify_busy, inval_inode_does_not_wait_for_a_request_under_way) /* N01
 	struct step *s = expect_silence(d, FUSE_LOOKUP, 1);
 	struct client_thread t;
 
-	client_spawn(&t, d, stat_x, NULL);
+	client_spawn(&t, d, client_stat_path, "/x");
 	cr_assert(daemon_wait(d, s));
 	cr_assert_eq(daemon_notify(d, FUSE_NOTIFY_INVAL_INODE, &out, sizeof(out)), 40);
 	cr_assert_eq(daemon_answer(d, s->in.unique, -ENOENT, NULL, 0), 16);
@@ -194,7 +186,7 @@ Test(fuse_notify_busy, inval_entry_waits_for_the_lookup_that_it_would_miss) /* N
 	pthread_t notifier;
 	void *ret;
 
-	client_spawn(&t, d, stat_x, NULL);
+	client_spawn(&t, d, client_stat_path, "/x");
 	cr_assert(daemon_wait(d, s));
 	cr_assert_eq(pthread_create(&notifier, NULL, inval_x, d), 0);
 	cr_assert_eq(daemon_answer(d, s->in.unique, 0, &entry, sizeof(entry)), 144);
@@ -205,6 +197,6 @@ Test(fuse_notify_busy, inval_entry_waits_for_the_lookup_that_it_would_miss) /* N
 		expect_error(d, FUSE_LOOKUP, 1, ENOENT);
 	else
 		cr_assert_eq((intptr_t)ret, -ENOENT);
-	cr_assert_eq(stat_x(d, NULL), (intptr_t)ret == 34 ? -ENOENT : 0);
+	cr_assert_eq(client_stat_path(d, "/x"), (intptr_t)ret == 34 ? -ENOENT : 0);
 	DAEMON_STOP(d);
 }

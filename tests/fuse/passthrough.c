@@ -18,24 +18,6 @@
 
 TestSuite(fuse_passthrough, .timeout = 120);
 
-static int mem_in(const struct op_ctx *ctx, void *dst, uint64_t src, size_t len)
-{
-	(void)ctx;
-	if (!src)
-		return -EFAULT;
-	memcpy(dst, (const void *)(uintptr_t)src, len);
-	return 0;
-}
-
-static int mem_out(const struct op_ctx *ctx, uint64_t dst, const void *src, size_t len)
-{
-	(void)ctx;
-	memcpy((void *)(uintptr_t)dst, src, len);
-	return 0;
-}
-
-static const struct ioctl_mem_ops mem_ops = {mem_in, mem_out};
-
 /* The daemon with a tmpfs of its own in which /back lies, open as descriptor 0. */
 static struct fs_struct *back_fs;
 static struct file *back;
@@ -57,7 +39,7 @@ static struct daemon *start(uint32_t depth)
 	struct mount *mnt;
 	struct mnt_ns *ns;
 
-	ioctl_set_mem_ops(&mem_ops);
+	client_allow_ioctls();
 	filesystem_register(&tmpfs_fs_type);
 	cr_assert(daemon_wait(d, s));
 	cr_assert(step_in(s, struct fuse_init_in)->flags2 & (FUSE_PASSTHROUGH >> 32));

@@ -8,23 +8,11 @@
 
 TestSuite(fuse_read, .timeout = 120);
 
-static struct file *open_file(struct daemon *d, uint64_t size, uint32_t open_flags)
-{
-	struct file *file = NULL;
-
-	daemon_ignore(d, FUSE_FLUSH);
-	daemon_ignore(d, FUSE_RELEASE);
-	expect_entry(d, FUSE_LOOKUP, 1, 5, S_IFREG | 0644, size, 100);
-	expect_open(d, FUSE_OPEN, 5, 3, open_flags);
-	cr_assert_eq(client_open(d, "/f", O_RDONLY, &file), 0);
-	return file;
-}
-
 /* F80, F81: one page asked, i_size honoured, the second read comes from the cache. */
 Test(fuse_read, cached_read_asks_once)
 {
 	struct daemon *d = daemon_start(NULL);
-	struct file *file = open_file(d, 5, 0);
+	struct file *file = client_open_f(d, O_RDONLY, 5, 0);
 	struct step *s = expect_reply(d, FUSE_READ, 5, "hello", 5);
 	char buf[64];
 
@@ -42,7 +30,7 @@ Test(fuse_read, cached_read_asks_once)
 Test(fuse_read, empty_file_is_never_read) /* F80 */
 {
 	struct daemon *d = daemon_start(NULL);
-	struct file *file = open_file(d, 0, 0);
+	struct file *file = client_open_f(d, O_RDONLY, 0, 0);
 	char buf[64];
 
 	cr_assert_eq(client_pread(d, file, buf, 64, 0), 0);
@@ -54,7 +42,7 @@ Test(fuse_read, empty_file_is_never_read) /* F80 */
 Test(fuse_read, short_answer_lowers_the_size)
 {
 	struct daemon *d = daemon_start(NULL);
-	struct file *file = open_file(d, 100, 0);
+	struct file *file = client_open_f(d, O_RDONLY, 100, 0);
 	char buf[128];
 
 	expect_reply(d, FUSE_READ, 5, "abc", 3);
@@ -69,7 +57,7 @@ Test(fuse_read, short_answer_lowers_the_size)
 Test(fuse_read, longer_answer_than_asked_is_eio)
 {
 	struct daemon *d = daemon_start(NULL);
-	struct file *file = open_file(d, 10, FOPEN_DIRECT_IO);
+	struct file *file = client_open_f(d, O_RDONLY, 10, FOPEN_DIRECT_IO);
 	struct step *s = expect_reply(d, FUSE_READ, 5, "0123456789", 10);
 	char buf[8];
 
@@ -84,7 +72,7 @@ Test(fuse_read, longer_answer_than_asked_is_eio)
 Test(fuse_read, direct_io_is_passed_through) /* W06, O02 */
 {
 	struct daemon *d = daemon_start(NULL);
-	struct file *file = open_file(d, 0, FOPEN_DIRECT_IO);
+	struct file *file = client_open_f(d, O_RDONLY, 0, FOPEN_DIRECT_IO);
 	char buf[8];
 
 	for (int i = 0; i < 2; i++) {
@@ -107,7 +95,7 @@ Test(fuse_read, direct_io_is_split_at_max_read)
 {
 	struct daemon_config config = {.options = "max_read=4096"};
 	struct daemon *d = daemon_start(&config);
-	struct file *file = open_file(d, 0, FOPEN_DIRECT_IO);
+	struct file *file = client_open_f(d, O_RDONLY, 0, FOPEN_DIRECT_IO);
 	char *data = calloc(1, 4096), *buf = malloc(10000);
 
 	expect_reply(d, FUSE_READ, 5, data, 4096);
@@ -122,7 +110,7 @@ Test(fuse_read, direct_io_is_split_at_max_read)
 Test(fuse_read, error_of_the_daemon_reaches_the_reader)
 {
 	struct daemon *d = daemon_start(NULL);
-	struct file *file = open_file(d, 10, FOPEN_DIRECT_IO);
+	struct file *file = client_open_f(d, O_RDONLY, 10, FOPEN_DIRECT_IO);
 	char buf[8];
 
 	expect_error(d, FUSE_READ, 5, EPERM);
@@ -137,7 +125,7 @@ Test(fuse_read, error_of_the_daemon_reaches_the_reader)
 Test(fuse_read, open_drops_the_cache_without_keep_cache)
 {
 	struct daemon *d = daemon_start(NULL);
-	struct file *file = open_file(d, 5, 0);
+	struct file *file = client_open_f(d, O_RDONLY, 5, 0);
 	char buf[8];
 
 	expect_reply(d, FUSE_READ, 5, "first", 5);
@@ -218,7 +206,7 @@ Test(fuse_read, sequential_reader_gets_readahead)
 {
 	struct daemon_config config = {.max_readahead = 131072};
 	struct daemon *d = daemon_start(&config);
-	struct file *file = open_file(d, 1 << 20, 0);
+	struct file *file = client_open_f(d, O_RDONLY, 1 << 20, 0);
 	char *data = malloc(131072);
 	uint64_t pos = 16384, page = 1;
 
@@ -239,7 +227,7 @@ Test(fuse_read, async_read_asks_ahead_of_the_reader)
 {
 	struct daemon_config config = {.flags = FUSE_ASYNC_READ, .max_readahead = 131072};
 	struct daemon *d = daemon_start(&config);
-	struct file *file = open_file(d, 1 << 20, 0);
+	struct file *file = client_open_f(d, O_RDONLY, 1 << 20, 0);
 	char *data = malloc(131072);
 	struct step *ahead, *next;
 
@@ -300,7 +288,7 @@ Test(fuse_read, async_read_has_several_reads_under_way)
 				       .max_pages = 4,
 				       .max_readahead = 131072};
 	struct daemon *d = daemon_start(&config);
-	struct file *file = open_file(d, 12 * 4096, 0);
+	struct file *file = client_open_f(d, O_RDONLY, 12 * 4096, 0);
 	char *data = malloc(16384);
 	struct step *ahead[2];
 
@@ -352,7 +340,7 @@ Test(fuse_read, failed_readahead_is_asked_again)
 {
 	struct daemon_config config = {.flags = FUSE_ASYNC_READ, .max_readahead = 131072};
 	struct daemon *d = daemon_start(&config);
-	struct file *file = open_file(d, 8 * 4096, 0);
+	struct file *file = client_open_f(d, O_RDONLY, 8 * 4096, 0);
 	char *data = malloc(16384), byte;
 
 	memset(data, 'r', 16384);
@@ -374,7 +362,7 @@ Test(fuse_read, inval_inode_drops_pages_and_attributes) /* T02 */
 {
 	struct daemon *d = daemon_start(NULL);
 	struct fuse_notify_inval_inode_out inval = {.ino = 5};
-	struct file *file = open_file(d, 5, 0);
+	struct file *file = client_open_f(d, O_RDONLY, 5, 0);
 	char buf[8];
 
 	expect_reply(d, FUSE_READ, 5, "first", 5);
@@ -395,7 +383,7 @@ Test(fuse_read, inval_inode_drops_pages_and_attributes) /* T02 */
 Test(fuse_read, over_the_budget_pages_are_read_again)
 {
 	struct daemon *d = daemon_start(NULL);
-	struct file *file = open_file(d, 5, 0);
+	struct file *file = client_open_f(d, O_RDONLY, 5, 0);
 	char buf[8];
 
 	fuse_cache_set_budget(0);
@@ -412,7 +400,7 @@ Test(fuse_read, over_the_budget_pages_are_read_again)
 Test(fuse_read, a_long_scan_keeps_the_budget)
 {
 	struct daemon *d = daemon_start(NULL); /* without readahead */
-	struct file *file = open_file(d, 64 * 131072, 0);
+	struct file *file = client_open_f(d, O_RDONLY, 64 * 131072, 0);
 	char *data = malloc(131072);
 
 	memset(data, 'r', 131072);
@@ -433,7 +421,7 @@ static void read_around_a_new_size(uint64_t flags, uint64_t new_size, bool dropp
 {
 	struct daemon_config config = {.flags = flags};
 	struct daemon *d = daemon_start(&config);
-	struct file *file = open_file(d, 8192, FOPEN_KEEP_CACHE);
+	struct file *file = client_open_f(d, O_RDONLY, 8192, FOPEN_KEEP_CACHE);
 	struct fuse_notify_inval_inode_out inval = {.ino = 5, .off = -1}; /* attributes only */
 	char *data = malloc(8192);
 	struct step *s;
@@ -495,7 +483,7 @@ Test(fuse_read, a_congested_connection_is_not_read_ahead)
 
 	memset(data, 'r', 131072);
 	busy = fill_background(d, data, &other);
-	file = open_file(d, 1 << 20, 0);
+	file = client_open_f(d, O_RDONLY, 1 << 20, 0);
 	expect_reply(d, FUSE_READ, 5, data, 16384);
 	for (int i = 0; i < 4; i++) /* no step for a READ of what is behind */
 		read_at(d, file, 4096, i * 4096);

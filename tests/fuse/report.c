@@ -40,14 +40,6 @@ static bool comes_to_say(const char *what)
 	return false;
 }
 
-static long stat_x(struct daemon *d, void *arg)
-{
-	struct kstat st;
-
-	(void)arg;
-	return client_stat(d, "/x", &st);
-}
-
 Test(fuse_report, shows_the_request_its_client_and_its_daemon)
 {
 	struct daemon *d = daemon_start(NULL);
@@ -55,7 +47,7 @@ Test(fuse_report, shows_the_request_its_client_and_its_daemon)
 	struct client_thread t;
 	char *text;
 
-	client_spawn(&t, d, stat_x, NULL);
+	client_spawn(&t, d, client_stat_path, "/x");
 	cr_assert(daemon_wait(d, s));
 	cr_assert(comes_to_say("1 open, 1 asleep in read"));
 	text = report();
@@ -99,7 +91,7 @@ Test(fuse_report, names_a_daemon_that_waits_for_its_own_mount)
 	struct client_thread t;
 
 	asks[0] = d;
-	client_spawn(&t, d, stat_x, NULL);
+	client_spawn(&t, d, client_stat_path, "/x");
 	cr_assert(comes_to_say("SELF-DEADLOCK: 100 (?) serves connection "));
 	fuse_conn_abort(d->conn, false);
 	cr_assert_eq(client_join(&t), -ECONNABORTED);
@@ -127,7 +119,7 @@ Test(fuse_report, names_two_daemons_that_wait_for_each_other)
 	fb_mutex_unlock(&b->conn->lock);
 	asks[0] = b;
 	asks[1] = a;
-	client_spawn(&t, a, stat_x, NULL);
+	client_spawn(&t, a, client_stat_path, "/x");
 	cr_assert(comes_to_say("DEADLOCK: "));
 	text = report();
 	cr_assert_not(strstr(text, "SELF-DEADLOCK"));

@@ -10,14 +10,6 @@ TestSuite(fuse_timeout, .timeout = 120);
 
 #define SECOND_NS 1000000000ll
 
-static long stat_x(struct daemon *d, void *arg)
-{
-	struct kstat st;
-
-	(void)arg;
-	return client_stat(d, "/x", &st);
-}
-
 /* What INIT with that request_timeout leads to, in seconds. */
 static int64_t timeout_after_init(unsigned wanted)
 {
@@ -61,7 +53,7 @@ Test(fuse_timeout, an_old_request_ends_the_connection) /* D90, D90, K05 */
 	struct client_thread t;
 	struct kstat st;
 
-	client_spawn(&t, d, stat_x, NULL);
+	client_spawn(&t, d, client_stat_path, "/x");
 	cr_assert(daemon_wait(d, s));
 	d->conn->request_timeout_ns = 3600 * SECOND_NS;
 	fuse_timeout_check(d->conn);

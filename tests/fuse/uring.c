@@ -26,22 +26,6 @@ static void pin(unsigned cpu)
 	cr_assert_eq(sched_setaffinity(0, sizeof(set), &set), 0);
 }
 
-static long stat_root(struct daemon *d, void *arg)
-{
-	struct kstat st;
-
-	(void)arg;
-	return client_stat(d, "/", &st);
-}
-
-static long stat_x(struct daemon *d, void *arg)
-{
-	struct kstat st;
-
-	(void)arg;
-	return client_stat(d, "/x", &st);
-}
-
 static int answer_attr(struct ring_slot *s)
 {
 	struct fuse_attr_out out = {.attr = make_attr(1, S_IFDIR | 0755, 0)};
@@ -269,7 +253,7 @@ Test(fuse_uring, clients_wait_until_every_queue_has_an_entry) /* U05, D80 */
 	pin(0);
 	for (unsigned i = 0; i + 1 < r->nr_queues; i++)
 		cr_assert_eq(ring_register(r, i, i), -EIOCBQUEUED);
-	client_spawn(&t, r->d, stat_root, NULL);
+	client_spawn(&t, r->d, client_stat_path, "/");
 	while (!somebody_waits(r->d))
 		sched_yield();
 	cr_assert_eq(ring_register(r, r->nr_queues - 1, r->nr_queues - 1), -EIOCBQUEUED);
@@ -283,7 +267,7 @@ Test(fuse_uring, a_client_that_waits_for_the_ring_can_be_killed) /* U05 */
 	struct ring *r = ring_start(NULL);
 	struct client_thread t;
 
-	client_spawn(&t, r->d, stat_root, NULL);
+	client_spawn(&t, r->d, client_stat_path, "/");
 	while (!somebody_waits(r->d))
 		sched_yield();
 	client_interrupt(&t, WAITER_KILLED);
@@ -296,7 +280,7 @@ Test(fuse_uring, a_failed_register_gives_the_ring_up) /* U05 */
 	struct ring *r = ring_start(NULL);
 	struct client_thread t;
 
-	client_spawn(&t, r->d, stat_root, NULL);
+	client_spawn(&t, r->d, client_stat_path, "/");
 	while (!somebody_waits(r->d))
 		sched_yield();
 	expect_attr(r->d, FUSE_GETATTR, 1, S_IFDIR | 0755, 0, 0); /* by read and write */
@@ -314,7 +298,7 @@ Test(fuse_uring, ready_is_ready_for_ever) /* U06 */
 		ring_cancel(&r->slots[i]);
 		cr_assert_eq(ring_result(&r->slots[i]), -ENOTCONN);
 	}
-	client_spawn(&t, r->d, stat_root, NULL);
+	client_spawn(&t, r->d, client_stat_path, "/");
 	cr_assert_eq(ring_register(r, 9, 0), -EIOCBQUEUED); /* the request waits, or will come */
 	cr_assert_eq(answer_attr(next(r, FUSE_GETATTR)), -EIOCBQUEUED);
 	cr_assert_eq(client_join(&t), 0);
@@ -331,7 +315,7 @@ Test(fuse_uring, a_request_stands_in_header_argument_and_payload) /* U10, U12, U
 	struct fuse_attr_out attr = {.attr = make_attr(5, S_IFREG | 0644, 77)};
 	struct ring_slot *s;
 
-	client_spawn(&t, r->d, stat_x, NULL);
+	client_spawn(&t, r->d, client_stat_path, "/x");
 	s = next(r, FUSE_LOOKUP);
 	cr_assert_eq(ring_in(s)->nodeid, 1);
 	cr_assert_eq(ring_in(s)->len, sizeof(struct fuse_in_header) + 2);
@@ -580,7 +564,7 @@ Test(fuse_uring, commit_names_a_queue_and_a_request_in_it) /* U12, R02 */
 		cr_assert_eq(ring_register(r, i, i), -EIOCBQUEUED);
 	}
 	cr_assert_eq(ring_command(s, 2, 0, 2, URING_ISSUE_SQE128), -ENOENT);
-	client_spawn(&t, r->d, stat_root, NULL);
+	client_spawn(&t, r->d, client_stat_path, "/");
 	id = ring_in(next(r, FUSE_GETATTR))->unique;
 	cr_assert_eq(ring_command(s, 2, 0, id + 2, URING_ISSUE_SQE128), -ENOENT);
 	for (unsigned i = 1; i < r->nr_queues; i++)
@@ -606,7 +590,7 @@ Test(fuse_uring, a_request_on_its_way_cannot_be_answered) /* U12, R02 */
 
 	guess = &r->slots[20];
 	r->on_copy = commit_before_it_was_sent;
-	client_spawn(&t, r->d, stat_root, NULL);
+	client_spawn(&t, r->d, client_stat_path, "/");
 	answer_attr(next(r, FUSE_GETATTR));
 	cr_assert_eq(client_join(&t), 0);
 	cr_assert_eq(guessed, -EIO);
@@ -630,7 +614,7 @@ Test(fuse_uring, what_does_not_fit_fails_and_the_entry_takes_the_next) /* U14, D
 	cr_assert_eq(call(r->d, &big), -E2BIG);
 	cr_assert_eq(call(r->d, &c), -EIO);
 	cr_assert(ring_idle(&r->slots[0])); /* the daemon saw nothing of it */
-	client_spawn(&t, r->d, stat_root, NULL);
+	client_spawn(&t, r->d, client_stat_path, "/");
 	answer_attr(next(r, FUSE_GETATTR));
 	cr_assert_eq(client_join(&t), 0);
 	ring_stop(r);
@@ -647,8 +631,8 @@ Test(fuse_uring, memory_that_is_not_there_fails_the_client) /* U14 */
 	cr_assert_eq(ring_command(s, 1, 0, 0, URING_ISSUE_SQE128), -EIOCBQUEUED);
 	for (unsigned i = 1; i < r->nr_queues; i++)
 		cr_assert_eq(ring_register(r, i, i), -EIOCBQUEUED);
-	cr_assert_eq(stat_root(r->d, NULL), -EFAULT);
-	cr_assert_eq(stat_root(r->d, NULL), -EFAULT); /* by the same entry again */
+	cr_assert_eq(client_stat_path(r->d, "/"), -EFAULT);
+	cr_assert_eq(client_stat_path(r->d, "/"), -EFAULT); /* by the same entry again */
 	cr_assert(ring_idle(s));
 	ring_stop(r);
 }
@@ -663,7 +647,7 @@ Test(fuse_uring, the_queue_is_that_of_the_clients_processor) /* U15, U04 */
 
 	for (unsigned cpu = 0; cpu < r->nr_queues; cpu++) {
 		pin(cpu); /* the client's thread inherits it */
-		client_spawn(&t, r->d, stat_root, NULL);
+		client_spawn(&t, r->d, client_stat_path, "/");
 		s = next(r, FUSE_GETATTR);
 		cr_assert_eq(s->qid, cpu);
 		answer_attr(s);
@@ -692,7 +676,7 @@ Test(fuse_uring, requests_wait_in_line_for_their_queue) /* U06, U12 */
 	uint64_t last = 0;
 
 	for (size_t i = 0; i < 3; i++) {
-		client_spawn(&t[i], r->d, stat_root, NULL);
+		client_spawn(&t[i], r->d, client_stat_path, "/");
 		while (i > 0 ? in_queue(r, 0) < i : ring_idle(&r->slots[0]))
 			sched_yield();
 	}
@@ -806,7 +790,7 @@ Test(fuse_uring, a_request_of_the_ring_is_none_of_a_descriptor) /* U17, U18, D36
 	struct ring_slot *s;
 	uint64_t id;
 
-	client_spawn(&t, r->d, stat_root, NULL);
+	client_spawn(&t, r->d, client_stat_path, "/");
 	s = next(r, FUSE_GETATTR);
 	id = ring_in(s)->unique;
 	cr_assert_eq(daemon_answer(r->d, id, -EACCES, NULL, 0), -ENOENT);
@@ -828,9 +812,9 @@ Test(fuse_uring, a_signal_before_the_hand_out_makes_no_interrupt) /* U19 */
 	struct ring_slot *s;
 	bool noted = false;
 
-	client_spawn(&first, r->d, stat_root, NULL);
+	client_spawn(&first, r->d, client_stat_path, "/");
 	s = next(r, FUSE_GETATTR);
-	client_spawn(&t, r->d, stat_root, NULL);
+	client_spawn(&t, r->d, client_stat_path, "/");
 	while (in_queue(r, 0) < 1)
 		sched_yield();
 	client_interrupt(&t, WAITER_SIGNAL);
@@ -853,9 +837,9 @@ Test(fuse_uring, a_killed_client_takes_back_what_was_not_handed_out) /* U19, D81
 	struct client_thread first, t;
 	struct ring_slot *s;
 
-	client_spawn(&first, r->d, stat_root, NULL);
+	client_spawn(&first, r->d, client_stat_path, "/");
 	s = next(r, FUSE_GETATTR);
-	client_spawn(&t, r->d, stat_root, NULL);
+	client_spawn(&t, r->d, client_stat_path, "/");
 	while (in_queue(r, 0) < 1)
 		sched_yield();
 	client_interrupt(&t, WAITER_KILLED);
@@ -876,7 +860,7 @@ Test(fuse_uring, a_killed_client_leaves_an_orphan_whose_answer_is_undone) /* U17
 	struct step *intr;
 
 	intr = expect_silence(r->d, FUSE_INTERRUPT, 0);
-	client_spawn(&t, r->d, stat_x, NULL);
+	client_spawn(&t, r->d, client_stat_path, "/x");
 	s = next(r, FUSE_LOOKUP);
 	client_interrupt(&t, WAITER_KILLED);
 	cr_assert_eq(client_join(&t), -EINTR);
@@ -894,11 +878,11 @@ Test(fuse_uring, abort_ends_requests_and_completes_commands) /* U20, U21, D70 */
 	struct client_thread t[2];
 
 	cr_assert_eq(ring_register(r, 10, r->nr_queues - 1), -EIOCBQUEUED);
-	client_spawn(&t[0], r->d, stat_root, NULL);
+	client_spawn(&t[0], r->d, client_stat_path, "/");
 	next(r, FUSE_GETATTR); /* in the daemon's hands */
 	if (r->nr_queues == 1)
 		ring_cancel(&r->slots[10]);
-	client_spawn(&t[1], r->d, stat_root, NULL);
+	client_spawn(&t[1], r->d, client_stat_path, "/");
 	while (in_queue(r, 0) < 1)
 		sched_yield();
 	fuse_conn_abort(r->d->conn, false);
@@ -923,7 +907,7 @@ Test(fuse_uring, abort_while_a_request_is_copied) /* U21, D71 */
 	struct ring *r = ready(NULL);
 
 	r->on_copy = abort_now;
-	cr_assert_eq(stat_root(r->d, NULL), -ECONNABORTED);
+	cr_assert_eq(client_stat_path(r->d, "/"), -ECONNABORTED);
 	for (unsigned i = 0; i < r->nr_queues; i++)
 		cr_assert_eq(ring_result(&r->slots[i]), -ENOTCONN);
 	ring_stop(r);
@@ -935,7 +919,7 @@ Test(fuse_uring, abort_while_an_answer_is_copied) /* U21, D71 */
 	struct client_thread t;
 	struct ring_slot *s;
 
-	client_spawn(&t, r->d, stat_root, NULL);
+	client_spawn(&t, r->d, client_stat_path, "/");
 	s = next(r, FUSE_GETATTR);
 	r->on_copy = abort_now;
 	cr_assert_eq(answer_attr(s), -EIOCBQUEUED);
@@ -955,7 +939,7 @@ Test(fuse_uring, a_command_cancelled_while_its_answer_is_copied_ends_after_it) /
 	struct client_thread t;
 	struct ring_slot *s;
 
-	client_spawn(&t, r->d, stat_root, NULL);
+	client_spawn(&t, r->d, client_stat_path, "/");
 	s = next(r, FUSE_GETATTR);
 	r->on_copy = cancel_now;
 	cr_assert_eq(answer_attr(s), -EIOCBQUEUED);
@@ -970,7 +954,7 @@ Test(fuse_uring, a_command_cancelled_while_its_request_is_copied_brings_it) /* U
 	struct client_thread t;
 
 	r->on_copy = cancel_now;
-	client_spawn(&t, r->d, stat_root, NULL);
+	client_spawn(&t, r->d, client_stat_path, "/");
 	answer_attr(next(r, FUSE_GETATTR));
 	cr_assert_eq(client_join(&t), 0);
 	ring_stop(r);
@@ -981,7 +965,7 @@ Test(fuse_uring, a_daemon_that_dies_takes_its_entries_and_then_the_connection) /
 	struct ring *r = ready(NULL);
 	struct client_thread t;
 
-	client_spawn(&t, r->d, stat_root, NULL);
+	client_spawn(&t, r->d, client_stat_path, "/");
 	next(r, FUSE_GETATTR);
 	for (unsigned i = 1; i < r->nr_queues; i++) {
 		ring_cancel(&r->slots[i]);
@@ -989,7 +973,7 @@ Test(fuse_uring, a_daemon_that_dies_takes_its_entries_and_then_the_connection) /
 	}
 	daemon_die(r->d); /* its last descriptor */
 	cr_assert_eq(client_join(&t), -ECONNABORTED);
-	cr_assert_eq(stat_root(r->d, NULL), -ENOTCONN);
+	cr_assert_eq(client_stat_path(r->d, "/"), -ENOTCONN);
 	daemon_stop(r->d);
 	ring_free(r);
 }
@@ -1001,9 +985,9 @@ Test(fuse_uring, a_request_in_the_ring_has_a_timeout) /* D90 */
 	struct ring *r = ready(NULL);
 	struct client_thread t[2];
 
-	client_spawn(&t[0], r->d, stat_root, NULL);
+	client_spawn(&t[0], r->d, client_stat_path, "/");
 	next(r, FUSE_GETATTR);
-	client_spawn(&t[1], r->d, stat_root, NULL);
+	client_spawn(&t[1], r->d, client_stat_path, "/");
 	while (in_queue(r, 0) < 1)
 		sched_yield();
 	r->d->conn->request_timeout_ns = 3600 * 1000000000ll;
@@ -1042,9 +1026,9 @@ Test(fuse_uring, the_report_shows_what_is_in_the_ring)
 	cr_assert_eq(ring_register(r, 10, 0), -EIOCBQUEUED);
 	ring_cancel(&r->slots[10]);
 	cr_assert_eq(ring_result(&r->slots[10]), -ENOTCONN);
-	client_spawn(&t[0], r->d, stat_root, NULL);
+	client_spawn(&t[0], r->d, client_stat_path, "/");
 	next(r, FUSE_GETATTR);
-	client_spawn(&t[1], r->d, stat_root, NULL);
+	client_spawn(&t[1], r->d, client_stat_path, "/");
 	while (in_queue(r, 0) < 1)
 		sched_yield();
 	cr_assert(report_says("ring queue 0: 1 entries, 0 free, 1 requests wait"));

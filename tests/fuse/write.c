@@ -7,18 +7,6 @@
 
 TestSuite(fuse_write, .timeout = 120);
 
-static struct file *open_file(struct daemon *d, uint64_t size, uint32_t open_flags, unsigned flags)
-{
-	struct file *file = NULL;
-
-	daemon_ignore(d, FUSE_FLUSH);
-	daemon_ignore(d, FUSE_RELEASE);
-	expect_entry(d, FUSE_LOOKUP, 1, 5, S_IFREG | 0644, size, 100);
-	expect_open(d, FUSE_OPEN, 5, 3, open_flags);
-	cr_assert_eq(client_open(d, "/f", flags, &file), 0);
-	return file;
-}
-
 static struct step *expect_write(struct daemon *d, uint32_t size)
 {
 	struct fuse_write_out out = {.size = size};
@@ -30,7 +18,7 @@ static struct step *expect_write(struct daemon *d, uint32_t size)
 Test(fuse_write, cached_write_goes_through_at_once)
 {
 	struct daemon *d = daemon_start(NULL);
-	struct file *file = open_file(d, 2, 0, O_RDWR);
+	struct file *file = client_open_f(d, O_RDWR, 2, 0);
 	struct step *x = expect_error(d, FUSE_GETXATTR, 5, ENOSYS), *w = expect_write(d, 5);
 	const struct fuse_write_in *in;
 	char buf[8];
@@ -57,7 +45,7 @@ Test(fuse_write, cached_write_goes_through_at_once)
 Test(fuse_write, short_write_stops_and_zero_is_eio) /* Z18 */
 {
 	struct daemon *d = daemon_start(NULL);
-	struct file *file = open_file(d, 0, 0, O_WRONLY);
+	struct file *file = client_open_f(d, O_WRONLY, 0, 0);
 
 	expect_error(d, FUSE_GETXATTR, 5, ENOSYS);
 	expect_write(d, 3);
@@ -76,7 +64,7 @@ Test(fuse_write, short_write_stops_and_zero_is_eio) /* Z18 */
 Test(fuse_write, direct_write_carries_the_lock_owner) /* W07 */
 {
 	struct daemon *d = daemon_start(NULL);
-	struct file *file = open_file(d, 0, FOPEN_DIRECT_IO, O_WRONLY);
+	struct file *file = client_open_f(d, O_WRONLY, 0, FOPEN_DIRECT_IO);
 	struct step *w = expect_write(d, 5);
 
 	cr_assert_eq(client_pwrite(d, file, "hello", 5, 100), 5);
@@ -93,7 +81,7 @@ Test(fuse_write, large_write_is_split_at_max_write)
 {
 	struct daemon_config config = {.flags = FUSE_BIG_WRITES, .max_write = 8192};
 	struct daemon *d = daemon_start(&config);
-	struct file *file = open_file(d, 0, 0, O_WRONLY);
+	struct file *file = client_open_f(d, O_WRONLY, 0, 0);
 	char *data = calloc(1, 20000);
 
 	expect_error(d, FUSE_GETXATTR, 5, ENOSYS);
@@ -110,7 +98,7 @@ Test(fuse_write, without_big_writes_each_page_is_a_write) /* B05 */
 {
 	struct daemon_config config = {.flags = 0};
 	struct daemon *d = daemon_start(&config);
-	struct file *file = open_file(d, 0, 0, O_WRONLY);
+	struct file *file = client_open_f(d, O_WRONLY, 0, 0);
 	char *data = calloc(1, 5000);
 
 	expect_error(d, FUSE_GETXATTR, 5, ENOSYS);
@@ -126,7 +114,7 @@ Test(fuse_write, without_big_writes_each_page_is_a_write) /* B05 */
 Test(fuse_write, append_writes_at_the_cached_size)
 {
 	struct daemon *d = daemon_start(NULL);
-	struct file *file = open_file(d, 7, 0, O_WRONLY | O_APPEND);
+	struct file *file = client_open_f(d, O_WRONLY | O_APPEND, 7, 0);
 	struct step *w;
 
 	expect_error(d, FUSE_GETXATTR, 5, ENOSYS);
@@ -144,7 +132,7 @@ Test(fuse_write, append_writes_at_the_cached_size)
 Test(fuse_write, o_sync_sends_fsync)
 {
 	struct daemon *d = daemon_start(NULL);
-	struct file *file = open_file(d, 0, 0, O_WRONLY | O_SYNC);
+	struct file *file = client_open_f(d, O_WRONLY | O_SYNC, 0, 0);
 
 	expect_error(d, FUSE_GETXATTR, 5, ENOSYS);
 	expect_write(d, 1);

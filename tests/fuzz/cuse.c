@@ -104,25 +104,16 @@ static ssize_t say(struct file *channel, uint64_t unique, int error, uint8_t *bu
 
 static void serve(struct file *channel, const struct fuse_in_header *in)
 {
-	uint8_t *buf = calloc(1, ANSWER_MAX + 64), *note = calloc(1, ANSWER_MAX + 64);
-	size_t len, note_len = 0;
-	int error = 0, code = 0;
+	struct drawn *drawn = calloc(1, sizeof(*drawn));
 
 	pthread_mutex_lock(&input_lock);
-	len = spoil(buf, template(in, buf));
-	if (next_byte() % 8 == 1)
-		error = -(int)next_byte();
-	if (next_byte() % 4 == 1) {
-		code = next_byte() % 10;
-		note_len = spoil(note, next_byte() % 64);
-	}
+	draw(drawn, template(in, drawn->answer));
 	pthread_mutex_unlock(&input_lock);
-	if (code)
-		(void)say(channel, 0, code, note, note_len);
-	(void)say(channel, in->unique, error, buf, error ? 0 : len);
+	if (drawn->code)
+		(void)say(channel, 0, drawn->code, drawn->note, drawn->note_len);
+	(void)say(channel, in->unique, drawn->error, drawn->answer, drawn->len);
 	(void)say(channel, in->unique, -EIO, NULL, 0); /* if that was refused for its header */
-	free(buf);
-	free(note);
+	free(drawn);
 }
 
 static ssize_t next_request(struct file *channel, uint8_t *buf, size_t len)

@@ -83,31 +83,22 @@ static size_t template(const struct fuse_in_header *in, uint8_t *buf)
 static void serve(struct daemon *d, const uint8_t *msg)
 {
 	const struct fuse_in_header *in = (const void *)msg;
-	uint8_t *buf = calloc(1, ANSWER_MAX + 64), *note = calloc(1, ANSWER_MAX + 64);
-	size_t len, note_len = 0;
-	int error = 0, code = 0;
+	struct drawn *drawn = calloc(1, sizeof(*drawn));
 
 	pthread_mutex_lock(&input_lock);
-	len = spoil(buf, template(in, buf));
+	draw(drawn, template(in, drawn->answer));
+	pthread_mutex_unlock(&input_lock);
 	/* The reading end of support/daemon.c has no room for more, and would give up. */
 	if (in->opcode == FUSE_INIT)
-		memset(buf + offsetof(struct fuse_init_out, max_write) + 2, 0, 2);
-	if (next_byte() % 8 == 1)
-		error = -(int)next_byte();
-	if (next_byte() % 4 == 1) {
-		code = next_byte() % 10;
-		note_len = spoil(note, next_byte() % 64);
-	}
-	pthread_mutex_unlock(&input_lock);
-	if (code)
-		(void)daemon_notify(d, code, note, note_len);
+		memset(drawn->answer + offsetof(struct fuse_init_out, max_write) + 2, 0, 2);
+	if (drawn->code)
+		(void)daemon_notify(d, drawn->code, drawn->note, drawn->note_len);
 	if (in->opcode != FUSE_FORGET && in->opcode != FUSE_BATCH_FORGET) {
-		(void)daemon_answer(d, in->unique, error, buf, error ? 0 : len);
+		(void)daemon_answer(d, in->unique, drawn->error, drawn->answer, drawn->len);
 		/* One that was refused for what it is about the header leaves the request waiting. */
 		(void)daemon_answer(d, in->unique, -EIO, NULL, 0);
 	}
-	free(buf);
-	free(note);
+	free(drawn);
 }
 
 static void ask_file(struct daemon *d, struct file *file, unsigned what)

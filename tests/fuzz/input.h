@@ -65,6 +65,27 @@ static inline size_t spoil(uint8_t *buf, size_t len)
 	return len > ANSWER_MAX ? ANSWER_MAX : len;
 }
 
+/* What a daemon says to one request: first perhaps a message of its own, if it has a code. */
+struct drawn {
+	int code, error; /* of errors without answer: negative */
+	size_t len, note_len;
+	uint8_t answer[ANSWER_MAX + 64], note[ANSWER_MAX + 64];
+};
+
+/* The answer is there as a good daemon would give it, of `len` bytes. input_lock held. */
+static inline void draw(struct drawn *drawn, size_t len)
+{
+	drawn->len = spoil(drawn->answer, len);
+	if (next_byte() % 8 == 1)
+		drawn->error = -(int)next_byte();
+	if (next_byte() % 4 == 1) {
+		drawn->code = next_byte() % 10;
+		drawn->note_len = spoil(drawn->note, next_byte() % 64);
+	}
+	if (drawn->error)
+		drawn->len = 0;
+}
+
 /* The caller's memory, as ioctl(2) sees it: nothing but this. */
 static uint8_t arena[256] __attribute__((unused));
 

@@ -72,10 +72,10 @@ static void disturb(struct load *load, unsigned *seed)
 		daemon_die(d);
 }
 
-static void run(const char *what, enum end how, unsigned long rounds)
+static void run(const char *what, enum end how, uint64_t flags, unsigned long rounds)
 {
 	struct daemon_config config = { .flags = FUSE_BIG_WRITES | FUSE_PARALLEL_DIROPS |
-						 FUSE_ATOMIC_O_TRUNC,
+						 FUSE_ATOMIC_O_TRUNC | flags,
 					.serve = books_serve,
 					.threads = 3,
 					.options = how == CRASHES ? "keep" : NULL };
@@ -90,7 +90,8 @@ static void run(const char *what, enum end how, unsigned long rounds)
 	load.d = daemon_start(&config);
 	load_run(&load);
 	if (how == CRASHES)
-		books_settle();
+		books_settle(load.d);
+	books_reap(load.d);
 	if (daemon_stop(load.d))
 		books_broken("daemon", 0);
 	daemon_free(load.d);
@@ -102,9 +103,11 @@ int main(int argc, char **argv)
 	unsigned long rounds = load_rounds(argc, argv, 100);
 
 	for (unsigned i = 0; i < MOUNTS; i++) {
-		run("aborted", ABORT, rounds);
-		run("dead daemon", DEATH, rounds);
-		run("kept", CRASHES, rounds);
+		uint64_t flags = i % 2 ? FUSE_WRITEBACK_CACHE | FUSE_ASYNC_READ : 0;
+
+		run("aborted", ABORT, flags, rounds);
+		run("dead daemon", DEATH, flags, rounds);
+		run("kept", CRASHES, flags, rounds);
 	}
 	return 0;
 }

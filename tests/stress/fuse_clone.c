@@ -53,13 +53,7 @@ int main(int argc, char **argv)
 			     .disturb = disturb,
 			     .kills = 8 };
 
-	books_begin(&books);
-	load.d = daemon_start(&config);
-	load_run(&load);
-	books_settle();
-	if (daemon_stop(load.d))
-		books_broken("daemon", 0);
-	daemon_free(load.d);
+	books_load(&books, &config, &load);
 	printf("fuse_clone: ok, %lu requests\n", books_requests());
 	return 0;
 }

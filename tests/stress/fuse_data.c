@@ -175,7 +175,7 @@ static void disturb(struct load *load, unsigned *seed)
 		(void)daemon_notify(load->d, FUSE_NOTIFY_INVAL_INODE, &inval, sizeof(inval));
 		break;
 	default:
-		mapped_reap(&load->d->client.ctx, load->d->conn->owner);
+		books_reap(load->d);
 	}
 }
 
@@ -197,7 +197,6 @@ static void run(const char *what, uint64_t flags, uint32_t open_flags, unsigned 
 				      .steady_mtime = (flags & FUSE_WRITEBACK_CACHE) != 0 };
 	struct daemon_config config = { .flags = FUSE_BIG_WRITES | flags,
 					.max_readahead = 32768,
-					.serve = books_serve,
 					.threads = 3 };
 	struct load load = {
 		.clients = CLIENTS, .rounds = rounds, .round = data_round, .disturb = disturb
@@ -205,26 +204,19 @@ static void run(const char *what, uint64_t flags, uint32_t open_flags, unsigned 
 
 	mode_name = what;
 	unchecked = (flags & FUSE_DIRECT_IO_ALLOW_MMAP) != 0;
-	books_begin(&books);
-	load.d = daemon_start(&config);
 	for (unsigned i = 0; i < CLIENTS; i++)
 		load.client[i].private = calloc(1, sizeof(struct expected));
-	load_run(&load);
-	mapped_reap(&load.d->client.ctx, load.d->conn->owner);
-	books_settle();
+	books_load(&books, &config, &load);
 	for (unsigned i = 0; i < CLIENTS; i++) {
 		check_daemon(&load.client[i]);
 		free(load.client[i].private);
 	}
-	if (daemon_stop(load.d))
-		books_broken("daemon", 0);
-	daemon_free(load.d);
 	printf("fuse_data: %s: ok, %lu requests\n", what, books_requests());
 }
 
 int main(int argc, char **argv)
 {
-	unsigned long rounds = load_rounds(argc, argv, 150);
+	unsigned long rounds = load_rounds(argc, argv, 100);
 
 	run("direct", FUSE_ASYNC_DIO, FOPEN_DIRECT_IO, rounds);
 	run("direct, parallel, mapped", FUSE_ASYNC_DIO | FUSE_DIRECT_IO_ALLOW_MMAP,

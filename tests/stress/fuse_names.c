@@ -17,9 +17,9 @@ static void disturb(struct load *load, unsigned *seed)
 
 static void run(const char *what, uint64_t flags, uint32_t dir_flags, unsigned long rounds)
 {
-	struct books_config books = { "fuse_names", .dir_flags = dir_flags, .slow_every = 64 };
+	struct books_config books = { "fuse_names", .dir_flags = dir_flags, .slow_every = 64,
+				      .steady_mtime = (flags & FUSE_WRITEBACK_CACHE) != 0 };
 	struct daemon_config config = { .flags = FUSE_BIG_WRITES | FUSE_ATOMIC_O_TRUNC | flags,
-					.serve = books_serve,
 					.threads = 3 };
 	struct load load = { .clients = 6,
 			     .rounds = rounds,
@@ -27,13 +27,7 @@ static void run(const char *what, uint64_t flags, uint32_t dir_flags, unsigned l
 			     .disturb = disturb,
 			     .kills = 10 };
 
-	books_begin(&books);
-	load.d = daemon_start(&config);
-	load_run(&load);
-	books_settle();
-	if (daemon_stop(load.d))
-		books_broken("daemon", 0);
-	daemon_free(load.d);
+	books_load(&books, &config, &load);
 	printf("fuse_names: %s: ok, %lu requests\n", what, books_requests());
 }
 
@@ -45,5 +39,7 @@ int main(int argc, char **argv)
 	run("listings cached", FUSE_PARALLEL_DIROPS, FOPEN_CACHE_DIR | FOPEN_KEEP_CACHE, rounds);
 	run("readdirplus", FUSE_PARALLEL_DIROPS | FUSE_DO_READDIRPLUS | FUSE_READDIRPLUS_AUTO,
 	    FOPEN_CACHE_DIR, rounds);
+	run("written back", FUSE_PARALLEL_DIROPS | FUSE_WRITEBACK_CACHE | FUSE_ASYNC_READ, 0,
+	    rounds);
 	return 0;
 }

@@ -108,11 +108,12 @@ static void disturb_and_abort(struct load *load, unsigned *seed)
 		fuse_conn_abort(load->d->conn, true);
 }
 
-static void run(const char *what, void (*how)(struct load *load, unsigned *seed),
+static void run(const char *what, uint64_t flags, void (*how)(struct load *load, unsigned *seed),
 		unsigned long rounds)
 {
-	struct books_config books = { "fuse_ring", .slow_every = 64 };
-	struct daemon_config config = { .flags = FUSE_BIG_WRITES | FUSE_PARALLEL_DIROPS,
+	struct books_config books = { "fuse_ring", .slow_every = 64,
+				      .steady_mtime = (flags & FUSE_WRITEBACK_CACHE) != 0 };
+	struct daemon_config config = { .flags = FUSE_BIG_WRITES | FUSE_PARALLEL_DIROPS | flags,
 					.serve = books_serve,
 					.threads = 2 };
 	struct load load = {
@@ -133,9 +134,10 @@ static void run(const char *what, void (*how)(struct load *load, unsigned *seed)
 	load.d = ring->d;
 	load_run(&load);
 	if (!atomic_load(&ending))
-		books_settle();
+		books_settle(ring->d);
 	atomic_store(&ending, true);
 	fuse_conn_abort(ring->d->conn, false);
+	books_reap(ring->d);
 	ring_wake(ring);
 	for (unsigned i = 0; i < SERVERS; i++)
 		pthread_join(servers[i], NULL);
@@ -147,7 +149,8 @@ int main(int argc, char **argv)
 {
 	unsigned long rounds = load_rounds(argc, argv, 500);
 
-	run("cancelled and registered again", disturb, rounds);
-	run("aborted", disturb_and_abort, rounds);
+	run("cancelled and registered again", 0, disturb, rounds);
+	run("written back, aborted", FUSE_WRITEBACK_CACHE | FUSE_ASYNC_READ, disturb_and_abort,
+	    rounds);
 	return 0;
 }

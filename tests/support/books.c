@@ -5,12 +5,18 @@
 #include <fcntl.h>
 #include <stdio.h>
 #include <stdlib.h>
+#include <sys/mman.h>
 #include <unistd.h>
 
 #include "tests/support/load.h"
+#include "vfs/inode.h"
+#include "vfs/mapped.h"
+#include "vfs/ops.h"
+#include "vfs/poll.h"
 
 #define HANDLES 4096
 #define PATIENCE_S 60
+#define POLLED 8
 
 static struct {
 	pthread_mutex_t lock;
@@ -23,6 +29,8 @@ static struct {
 	} nodes[BOOKS_NODES];
 	uint64_t handles[HANDLES]; /* 0 free, else nodeid; the first is not used */
 	uint64_t dir_mtime;
+	uint64_t polled[POLLED]; /* kh of the last POLLs that want to hear */
+	unsigned nr_polled;	 /* counts on */
 	unsigned long requests;
 	uint32_t opcode; /* being answered */
 } books = { .lock = PTHREAD_MUTEX_INITIALIZER };
@@ -269,6 +277,17 @@ static int do_write(struct books_reply *reply, uint64_t nodeid, const uint8_t *b
 	return 0;
 }
 
+static void do_poll(struct books_reply *reply, uint64_t nodeid, const uint8_t *body)
+{
+	const struct fuse_poll_in *in = (const void *)body;
+	struct fuse_poll_out out = { .revents = books.requests % 2 ? POLLIN : 0 };
+
+	known_handle(in->fh, nodeid);
+	if (in->flags & FUSE_POLL_SCHEDULE_NOTIFY)
+		books.polled[books.nr_polled++ % POLLED] = in->kh;
+	put(reply, &out, sizeof(out));
+}
+
 static void do_readdir(struct books_reply *reply, const uint8_t *body, bool plus)
 {
 	const struct fuse_read_in *in = (const void *)body;
@@ -335,6 +354,9 @@ static int work(const struct fuse_in_header *in, const uint8_t *body, struct boo
 	case FUSE_READDIRPLUS:
 		do_readdir(reply, body, in->opcode == FUSE_READDIRPLUS);
 		return 0;
+	case FUSE_POLL:
+		do_poll(reply, in->nodeid, body);
+		return 0;
 	case FUSE_FLUSH:
 		known_handle(((const struct fuse_flush_in *)(const void *)body)->fh, in->nodeid);
 		return 0;
@@ -387,6 +409,25 @@ void books_serve(struct daemon *d, const uint8_t *msg)
 
 /* --- random calls and messages ------------------------------------------------------------ */
 
+/* Without a touch: the file may become shorter at any time. */
+static void map_and_unmap(struct daemon *d, struct file *file, unsigned *seed)
+{
+	struct mmap_request req = { 0, BOOKS_SIZE, PROT_READ, MAP_SHARED };
+	int hostfd;
+
+	if (load_random(seed, 4) == 0 && file->op->mmap(&d->client.ctx, file, &req, &hostfd) == 0)
+		close(hostfd);
+	if (load_random(seed, 4) == 0)
+		mapped_reap(&d->client.ctx, file->inode->sb);
+}
+
+static void poll_file(struct daemon *d, struct file *file)
+{
+	struct poll_item item = { .file = file, .events = POLLIN };
+
+	(void)vfs_poll_items(&d->client.ctx, &item, 1, clock_monotonic_ns() + 300000);
+}
+
 static void use_file(struct load_client *client, struct file *file)
 {
 	struct daemon *d = client->load->d;
@@ -394,13 +435,19 @@ static void use_file(struct load_client *client, struct file *file)
 	char buf[6000] = "";
 
 	for (unsigned i = load_random(seed, 4); i > 0; i--)
-		switch (load_random(seed, 5)) {
+		switch (load_random(seed, 8)) {
 		case 0:
 			(void)client_pwrite(d, file, buf, load_random(seed, sizeof(buf)),
 					    load_random(seed, BOOKS_SIZE));
 			break;
 		case 1:
 			(void)vfs_ftruncate(&d->client.ctx, file, load_random(seed, BOOKS_SIZE));
+			break;
+		case 3:
+			map_and_unmap(d, file, seed);
+			break;
+		case 4:
+			poll_file(d, file);
 			break;
 		case 2:
 			(void)vfs_fsync(&d->client.ctx, file, 0, INT64_MAX, false);
@@ -500,18 +547,34 @@ static void notify_store(struct daemon *d, uint64_t nodeid, unsigned page)
 
 static void notify_retrieve(struct daemon *d, uint64_t nodeid, unsigned page)
 {
-	struct fuse_notify_retrieve_out out = {
-		.notify_unique = 77, .nodeid = nodeid, .offset = page * 4096, .size = 9000
-	};
+	static atomic_ullong last;
+	/* Like no other number: a ring knows its entries by them. */
+	struct fuse_notify_retrieve_out out = { .notify_unique = (1ULL << 40) + 2 * ++last,
+						.nodeid = nodeid,
+						.offset = page * 4096,
+						.size = 9000 };
 
 	(void)daemon_notify(d, FUSE_NOTIFY_RETRIEVE, &out, sizeof(out));
+}
+
+static void notify_poll(struct daemon *d, unsigned *seed)
+{
+	struct fuse_notify_poll_wakeup_out out;
+
+	pthread_mutex_lock(&books.lock);
+	out.kh = books.polled[load_random(seed, POLLED)];
+	pthread_mutex_unlock(&books.lock);
+	(void)daemon_notify(d, FUSE_NOTIFY_POLL, &out, sizeof(out));
 }
 
 void books_notify(struct daemon *d, unsigned *seed)
 {
 	unsigned n = load_random(seed, BOOKS_NODES), page = load_random(seed, BOOKS_PAGES);
 
-	switch (load_random(seed, 8)) {
+	switch (load_random(seed, 10)) {
+	case 6:
+		notify_poll(d, seed);
+		break;
 	case 0:
 		notify_name(d, n, false);
 		break;
@@ -567,13 +630,19 @@ static const char *imbalance(uint64_t *ret_which)
 	return what;
 }
 
-void books_settle(void)
+void books_reap(struct daemon *d)
+{
+	mapped_reap(&d->client.ctx, d->conn->owner);
+}
+
+void books_settle(struct daemon *d)
 {
 	int64_t until = clock_monotonic_ns() + PATIENCE_S * 1000000000LL;
 	uint64_t which = 0;
 	const char *what;
 
 	do {
+		books_reap(d);
 		dcache_shrink(0);
 		what = imbalance(&which);
 		if (what)
@@ -598,4 +667,20 @@ unsigned long books_requests(void)
 	requests = books.requests;
 	pthread_mutex_unlock(&books.lock);
 	return requests;
+}
+
+void books_load(const struct books_config *config, const struct daemon_config *daemon_config,
+		struct load *load)
+{
+	struct daemon_config own = *daemon_config;
+
+	if (!own.serve)
+		own.serve = books_serve;
+	books_begin(config);
+	load->d = daemon_start(&own);
+	load_run(load);
+	books_settle(load->d);
+	if (daemon_stop(load->d))
+		books_broken("daemon", 0);
+	daemon_free(load->d);
 }

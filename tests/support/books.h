@@ -50,16 +50,25 @@ void books_serve(struct daemon *d, const uint8_t *msg);
 
 /* The daemon has died, and with it what it has counted. */
 void books_lost(void);
-/* Drops every cached name and waits for the last RELEASE and FORGET; all counts must be zero. */
-void books_settle(void);
+/* Forgets mappings that are gone: there is no clock that does. Before daemon_stop(). */
+void books_reap(struct daemon *d);
+/* That, drops every cached name and waits for the last RELEASE and FORGET; all counts must be zero. */
+void books_settle(struct daemon *d);
 /* What the daemon has of a file. */
 void books_contents(unsigned n, void *buf, size_t len, int64_t pos);
 unsigned long books_requests(void);
 
+struct load;
 struct load_client;
+/*
+ * A whole program's work: new books, a mount with books_serve unless the config has another, the
+ * load, and the end of it all. load->d is set, and gone afterwards.
+ */
+void books_load(const struct books_config *books, const struct daemon_config *config,
+		struct load *load);
 /* A client's round (load.h) of calls on random names, wild files and the directory. */
 void books_round(struct load_client *client);
-/* A message of the daemon's own, but POLL, about a random node. */
+/* A message of the daemon's own about a random node, or about a file that is polled. */
 void books_notify(struct daemon *d, unsigned *seed);
 
 /* A mistake: says so and ends the program. */

@@ -19,6 +19,7 @@
 #include "vfs/fdtable.h"
 #include "vfs/fs_struct.h"
 #include "vfs/ioctl.h"
+#include "vfs/ioctl.h"
 #include "vfs/mount.h"
 #include "vfs/namei.h"
 #include "vfs/readdir.h"
@@ -693,11 +694,33 @@ int client_stat(struct daemon *d, const char *path, struct kstat *ret_stat)
 	return err;
 }
 
+long client_stat_path(struct daemon *d, void *path)
+{
+	struct kstat st;
+
+	return client_stat(d, path, &st);
+}
+
 int client_open(struct daemon *d, const char *path, unsigned flags, struct file **ret_file)
 {
 	struct open_args args = {.flags = flags, .mode = 0644};
 
 	return vfs_open(&d->client.ctx, NULL, path, &args, ret_file);
+}
+
+struct file *client_open_f(struct daemon *d, unsigned flags, uint64_t size, uint32_t open_flags)
+{
+	struct file *file = NULL;
+	int err;
+
+	daemon_ignore(d, FUSE_FLUSH);
+	daemon_ignore(d, FUSE_RELEASE);
+	expect_entry(d, FUSE_LOOKUP, 1, 5, S_IFREG | 0644, size, 100);
+	expect_open(d, FUSE_OPEN, 5, 3, open_flags);
+	err = client_open(d, "/f", flags, &file);
+	if (err)
+		die("open /f", err);
+	return file;
 }
 
 int client_close(struct daemon *d, struct file *file)
@@ -756,6 +779,29 @@ ssize_t client_readdir(struct daemon *d, struct file *file, char *buf, size_t le
 	buf[0] = 0;
 	err = vfs_iterate(&d->client.ctx, file, &names.dc);
 	return err ? err : (ssize_t)names.len;
+}
+
+static int plain_in(const struct op_ctx *ctx, void *dst, uint64_t src, size_t len)
+{
+	(void)ctx;
+	if (!src)
+		return -EFAULT;
+	memcpy(dst, (const void *)(uintptr_t)src, len);
+	return 0;
+}
+
+static int plain_out(const struct op_ctx *ctx, uint64_t dst, const void *src, size_t len)
+{
+	(void)ctx;
+	memcpy((void *)(uintptr_t)dst, src, len);
+	return 0;
+}
+
+void client_allow_ioctls(void)
+{
+	static const struct ioctl_mem_ops plain = {plain_in, plain_out};
+
+	ioctl_set_mem_ops(&plain);
 }
 
 static void *client_main(void *arg)

@@ -174,7 +174,14 @@ size_t make_direntplus(void *buf, const struct fuse_entry_out *entry, uint64_t o
 /* --- the client --------------------------------------------------------------------------- */
 
 int client_stat(struct daemon *d, const char *path, struct kstat *ret_stat);
+/* The same, for client_spawn(). */
+long client_stat_path(struct daemon *d, void *path);
 int client_open(struct daemon *d, const char *path, unsigned flags, struct file **ret_file);
+/*
+ * Opens "/f", which is node 5, a regular file of `size` bytes and valid for 100 s; the daemon says
+ * fh 3 and open_flags. No FLUSH and RELEASE need a step from now on.
+ */
+struct file *client_open_f(struct daemon *d, unsigned flags, uint64_t size, uint32_t open_flags);
 /* flush and put, as close(2). */
 int client_close(struct daemon *d, struct file *file);
 ssize_t client_pread(struct daemon *d, struct file *file, void *buf, size_t len, int64_t pos);
@@ -182,6 +189,9 @@ ssize_t client_pwrite(struct daemon *d, struct file *file, const void *buf, size
 		      int64_t pos);
 /* Names of a directory, separated by spaces, into buf. */
 ssize_t client_readdir(struct daemon *d, struct file *file, char *buf, size_t len, size_t room);
+
+/* The argument of ioctl(2) is an address of the test's own; NULL faults. */
+void client_allow_ioctls(void);
 
 /* A client on a thread of its own, so that it can be interrupted. */
 struct client_thread {
