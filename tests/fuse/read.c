@@ -257,7 +257,7 @@ Test(fuse_read, advice_is_taken)
 {
 	struct daemon_config config = {.max_readahead = 131072};
 	struct daemon *d = daemon_start(&config);
-	struct file *file = open_file(d, 1 << 20, 0);
+	struct file *file = client_open_f(d, O_RDONLY, 1 << 20, 0);
 	char *data = malloc(131072);
 
 	memset(data, 'r', 131072);
