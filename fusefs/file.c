@@ -579,6 +579,7 @@ const struct file_ops fuse_dir_file_ops = {
 const struct file_ops fuse_file_file_ops = {
 	.open = fuse_file_open,
 	.read_iter = fuse_read_iter,
+	.splice_read = fuse_splice_read,
 	.write_iter = fuse_write_iter,
 	.llseek = fuse_llseek,
 	.poll = fuse_poll,

@@ -333,6 +333,8 @@ ssize_t fuse_copy_file_range(const struct op_ctx *ctx, struct file *in, int64_t 
 
 ssize_t fuse_read_iter(const struct op_ctx *ctx, struct file *file, struct io_iter *to,
 		       int64_t *pos, int rwf);
+ssize_t fuse_splice_read(const struct op_ctx *ctx, struct file *file, struct io_iter *to,
+			 int64_t *pos, int rwf);
 ssize_t fuse_write_iter(const struct op_ctx *ctx, struct file *file, struct io_iter *from,
 			int64_t *pos, int rwf);
 int fuse_mmap(const struct op_ctx *ctx, struct file *file, const struct mmap_request *req,

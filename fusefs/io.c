@@ -302,6 +302,18 @@ ssize_t fuse_read_iter(const struct op_ctx *ctx, struct file *file, struct io_it
 	return read_known(ctx, file, to, pos);
 }
 
+/* As Linux: what is cached is believed. */
+ssize_t fuse_splice_read(const struct op_ctx *ctx, struct file *file, struct io_iter *to,
+			 int64_t *pos, int rwf)
+{
+	struct fuse_file *ff = file->private;
+
+	if (fuse_is_bad(file->inode) || fuse_is_passthrough(ff) ||
+	    (ff->open_flags & FOPEN_DIRECT_IO) || (atomic_load(&file->flags) & O_DIRECT))
+		return fuse_read_iter(ctx, file, to, pos, rwf);
+	return cached_read(ctx, file, to, pos);
+}
+
 /* --- WRITE -------------------------------------------------------------------------------- */
 
 void fuse_write_args(const struct op_ctx *ctx, struct file *file, struct fuse_args *args,

@@ -83,6 +83,9 @@ ssize_t vfs_write(const struct op_ctx *ctx, struct file *file, struct io_iter *f
 /* pread/pwrite and the v2 forms; offset -1: current position (a plain pread refuses it itself). */
 ssize_t vfs_pread(const struct op_ctx *ctx, struct file *file, struct io_iter *to, int64_t pos,
 		  int rwf);
+/* A pread for splice(2) and its kin. */
+ssize_t vfs_splice_read(const struct op_ctx *ctx, struct file *file, struct io_iter *to,
+			int64_t pos);
 ssize_t vfs_pwrite(const struct op_ctx *ctx, struct file *file, struct io_iter *from, int64_t pos,
 		   int rwf);
 /* Into our own memory, for exec, loaders and tests. */

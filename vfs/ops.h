@@ -180,6 +180,9 @@ struct file_ops {
 	 */
 	ssize_t (*read_iter)(const struct op_ctx *ctx, struct file *file, struct io_iter *to,
 			     int64_t *pos, int rwf);
+	/* The same for sendfile, splice and copies between files, where there is a pos. NULL: read_iter */
+	ssize_t (*splice_read)(const struct op_ctx *ctx, struct file *file, struct io_iter *to,
+			       int64_t *pos, int rwf);
 	/* O_APPEND is the file system's duty (under its own lock). */
 	ssize_t (*write_iter)(const struct op_ctx *ctx, struct file *file, struct io_iter *from,
 			      int64_t *pos, int rwf);

@@ -70,7 +70,7 @@ static ssize_t end_read(const struct op_ctx *ctx, struct end *end, void *buf, si
 	iter_init_mem(&iter, buf, len);
 	if (end->stream)
 		return vfs_read(ctx, end->file, &iter);
-	return vfs_pread(ctx, end->file, &iter, end->pos, 0);
+	return vfs_splice_read(ctx, end->file, &iter, end->pos);
 }
 
 /* nowait: a pipe takes what it has room for and no more */

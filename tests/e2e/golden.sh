@@ -35,12 +35,12 @@ for program in fuse names data; do
 	gcc -w -O1 -o "$tmp/$program" "tests/golden/$program.c" || exit 1
 done
 # What is not to be equal. docs/architecture.md, "Requests that differ from Linux'": in the steps that
-# data.c calls "apart", where READs and WRITEs are cut, and where sendfile(2) asks for attributes;
-# and data stored in a mapping is sent at the close that follows the munmap.
+# data.c calls "apart", where READs and WRITEs are cut; and data stored in a mapping is sent at the
+# close that follows the munmap.
 comparable() {
 	awk '$0 == "apart: close of it" { next }
 		/^[^ ]/ { apart = /^apart: / }
-		!(apart && /^  (READ|WRITE|GETATTR) /)'
+		!(apart && /^  (READ|WRITE) /)'
 }
 native() { # PROGRAM FLAGS SECONDS
 	mkdir -p "$tmp/m"

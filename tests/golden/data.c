@@ -360,7 +360,7 @@ static void copies(void)
 	step("cached read of the copy again"); pread(to, buf, PAGE, 0);
 	step("write, and copy that"); pwrite(to, "dirty", 5, 10);
 	TELL(copy_file_range(to, &(off_t){0}, to, &(off_t){8 * PAGE}, PAGE, 0));
-	step("apart: copy by sendfile"); TELL(syscall(SYS_sendfile, to, from, &(off_t){0}, PAGE));
+	step("copy by sendfile"); TELL(syscall(SYS_sendfile, to, from, &(off_t){0}, PAGE));
 	step("close both"); close(from); close(to);
 }
 
