@@ -32,35 +32,25 @@ int64_t sys_fdatasync(struct task *task, const uint64_t *args)
 	return fsync_fd(task, (int)args[0], true);
 }
 
-static int sync_superblock(const struct op_ctx *ctx, struct superblock *sb)
-{
-	return sb->op && sb->op->sync_fs ? sb->op->sync_fs(ctx, sb) : 0;
-}
-
 int64_t sys_syncfs(struct task *task, const uint64_t *args)
 {
 	struct file *file = task_file(task, (int)args[0]);
-	int64_t result;
+	struct superblock *sb;
+	int64_t result = 0;
 
 	if (!file)
 		return -EBADF;
-	result = sync_superblock(task_ctx(task), file->inode->sb);
+	sb = file->inode->sb;
+	if (sb->op && sb->op->sync_fs)
+		result = sb->op->sync_fs(task_ctx(task), sb);
 	file_put(file);
 	return result;
 }
 
-/* sync(2) has no error to give. */
 int64_t sys_sync(struct task *task, const uint64_t *args)
 {
-	struct path path;
-
 	(void)args;
-	fs_get_root(task->fs, &path);
-	(void)sync_superblock(task_ctx(task), path.mnt->sb);
-	path_put(&path);
-	fs_get_cwd(task->fs, &path);
-	(void)sync_superblock(task_ctx(task), path.mnt->sb);
-	path_put(&path);
+	mnt_ns_sync(task_ctx(task), task->fs->ns);
 	return 0;
 }
 

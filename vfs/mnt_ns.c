@@ -4,6 +4,7 @@
 
 #include "vfs/dentry.h"
 #include "vfs/mount_internal.h"
+#include "vfs/superblock.h"
 
 static struct mnt_ns *mnt_ns_alloc(void)
 {
@@ -119,4 +120,34 @@ struct waitq *mnt_ns_poll_queue(struct mnt_ns *ns)
 uint64_t mnt_ns_event(struct mnt_ns *ns)
 {
 	return atomic_load(&ns->event);
+}
+
+static bool is_listed(struct superblock *const *list, size_t nr, const struct superblock *sb)
+{
+	while (nr > 0)
+		if (list[--nr] == sb)
+			return true;
+	return false;
+}
+
+void mnt_ns_sync(const struct op_ctx *ctx, struct mnt_ns *ns)
+{
+	struct superblock **list, *sb;
+	struct mount *mnt;
+	size_t nr = 0;
+
+	fb_mutex_lock(&mount_lock);
+	list = calloc((size_t)ns->nr_mounts + 1, sizeof(*list));
+	if (list)
+		list_for_each (mnt, &ns->mounts, ns_node)
+			if (!is_listed(list, nr, mnt->sb))
+				list[nr++] = superblock_get(mnt->sb);
+	fb_mutex_unlock(&mount_lock);
+	for (size_t i = 0; i < nr; i++) {
+		sb = list[i];
+		if (sb->op && sb->op->sync_fs)
+			(void)sb->op->sync_fs(ctx, sb); /* sync(2) has no error to give */
+		superblock_put(sb);
+	}
+	free(list);
 }

@@ -135,6 +135,8 @@ char *d_path(const struct path *path, const struct path *root);
 enum mounts_format { MOUNTS_MOUNTS, MOUNTS_MOUNTINFO, MOUNTS_MOUNTSTATS };
 void mnt_ns_show(struct mnt_ns *ns, const struct path *root, enum mounts_format format,
 		 struct strbuf *out);
+/* sync(2): every file system that is mounted in ns, each once. May sleep. */
+void mnt_ns_sync(const struct op_ctx *ctx, struct mnt_ns *ns);
 /* Wakes with POLLERR|POLLPRI when the tree changes; the counter tells readers apart. */
 struct waitq *mnt_ns_poll_queue(struct mnt_ns *ns);
 uint64_t mnt_ns_event(struct mnt_ns *ns);

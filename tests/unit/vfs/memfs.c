@@ -275,6 +275,12 @@ static void mem_put_super(struct superblock *sb)
 	atomic_fetch_add(&memfs.put_supers, 1);
 }
 
+static int mem_sync_fs(const struct op_ctx *ctx, struct superblock *sb)
+{
+	atomic_fetch_add(&memfs.synced, 1);
+	return -EIO; /* sync(2) goes on with the next one */
+}
+
 static void mem_umount_begin(struct superblock *sb)
 {
 	(void)sb;
@@ -360,6 +366,7 @@ static const struct superblock_ops mem_super_ops = {
 	.evict_inode = mem_evict,
 	.put_super = mem_put_super,
 	.umount_begin = mem_umount_begin,
+	.sync_fs = mem_sync_fs,
 	.show_options = mem_show_options,
 };
 static struct filesystem_type mem_type = {

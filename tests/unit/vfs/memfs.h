@@ -26,7 +26,7 @@
 
 /* Knobs and counters; all zero in a new world. */
 struct memfs {
-	atomic_int lookups, revalidates, atomic_opens, evicted, put_supers, releases, begun_umounts;
+	atomic_int lookups, revalidates, atomic_opens, evicted, put_supers, releases, begun_umounts, synced;
 	atomic_int revalidate_result; /* with the "revalidate" option; starts at 1 */
 	atomic_int hold;	      /* lookups of "slow*" wait while it is set */
 	atomic_int held;	      /* how many wait */

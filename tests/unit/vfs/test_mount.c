@@ -82,6 +82,15 @@ Test(mount, a_mount_covers_and_umount_uncovers)
 	cr_expect_eq(t_umount(&w, "/m", 0), -EINVAL);
 }
 
+/* sync(2) */
+Test(mount, every_mounted_file_system_is_synced_once)
+{
+	cr_assert_eq(t_mount(&w, "memfs", "/m", 0, NULL), 0);
+	cr_assert_eq(bind("/m", "/n", 0), 0);
+	mnt_ns_sync(ctx, w.ns);
+	cr_assert_eq(atomic_load(&memfs.synced), 2, "the root and /m");
+}
+
 Test(mount, bad_requests_get_their_errors)
 {
 	cr_expect_eq(t_mount(&w, "nofs", "/m", 0, NULL), -ENODEV);
