@@ -245,18 +245,39 @@ static int write_all(const struct op_ctx *ctx, struct inode *inode)
 	return err ? err : times_err;
 }
 
-int fuse_writeback(const struct op_ctx *ctx, struct inode *inode)
+/* False: there is nothing of ours, or (*ret_err) the caller was killed. */
+static bool begin_writeback(struct inode *inode, int *ret_err)
 {
 	struct fuse_inode *fi = fuse_i(inode);
-	int err;
 
+	*ret_err = 0;
 	if (!fuse_cache_tracked(&fi->cache) && !fuse_is_writeback(inode))
-		return 0;
+		return false;
 	/* Also to wait for what another has taken and not sent yet. */
 	if (sleep_mutex_lock_killable(&fi->writeback_mutex))
-		return -EINTR;
-	err = write_all(ctx, inode);
-	sleep_mutex_unlock(&fi->writeback_mutex);
+		*ret_err = -EINTR;
+	return !*ret_err;
+}
+
+int fuse_writeback(const struct op_ctx *ctx, struct inode *inode)
+{
+	int err;
+
+	if (begin_writeback(inode, &err)) {
+		err = write_all(ctx, inode);
+		sleep_mutex_unlock(&fuse_i(inode)->writeback_mutex);
+	}
+	return err;
+}
+
+int fuse_write_pages(const struct op_ctx *ctx, struct inode *inode, int64_t pos, int64_t end)
+{
+	int err;
+
+	if (begin_writeback(inode, &err)) {
+		err = write_changed(ctx, inode, pos, end);
+		sleep_mutex_unlock(&fuse_i(inode)->writeback_mutex);
+	}
 	return err;
 }
 
@@ -271,20 +292,6 @@ static void start_all(const struct op_ctx *ctx, struct inode *inode)
 	if (start_writing(ctx, inode, 0, INT64_MAX, UINT_MAX) == 0)
 		(void)write_times(ctx, inode);
 	sleep_mutex_unlock(&fuse_i(inode)->writeback_mutex);
-}
-
-int fuse_write_pages(const struct op_ctx *ctx, struct inode *inode, int64_t pos, int64_t end)
-{
-	struct fuse_inode *fi = fuse_i(inode);
-	int err;
-
-	if (!fuse_cache_tracked(&fi->cache) && !fuse_is_writeback(inode))
-		return 0;
-	if (sleep_mutex_lock_killable(&fi->writeback_mutex))
-		return -EINTR;
-	err = write_changed(ctx, inode, pos, end);
-	sleep_mutex_unlock(&fi->writeback_mutex);
-	return err;
 }
 
 void fuse_write_times(const struct op_ctx *ctx, struct inode *inode)
