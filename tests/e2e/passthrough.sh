@@ -6,6 +6,15 @@ cd "$(dirname "$0")/../.." || exit 2
 . tests/lib.sh
 TEST_TIMEOUT=240
 
+# The daemon keeps a descriptor of each file that its mount knows.
+limit=$(ulimit -Hn)
+if [ "$limit" != unlimited ] && [ "$limit" -lt 16384 ]; then
+	skip "passthrough_ll" "a limit of 16384 open files (ulimit -Hn: $limit)"
+	summary
+	exit
+fi
+ulimit -n "$limit"
+
 # Each call of the daemon costs several times as much under ptrace: the same work on less.
 doc='[a-f]*' files=5000 inserts=10000 seconds=5
 [ "$BACKEND" = ptrace ] && doc='[a-b]*' files=500 inserts=2000 seconds=2
