@@ -35,14 +35,11 @@ int64_t sys_fdatasync(struct task *task, const uint64_t *args)
 int64_t sys_syncfs(struct task *task, const uint64_t *args)
 {
 	struct file *file = task_file(task, (int)args[0]);
-	struct superblock *sb;
-	int64_t result = 0;
+	int64_t result;
 
 	if (!file)
 		return -EBADF;
-	sb = file->inode->sb;
-	if (sb->op && sb->op->sync_fs)
-		result = sb->op->sync_fs(task_ctx(task), sb);
+	result = superblock_sync(task_ctx(task), file->inode->sb);
 	file_put(file);
 	return result;
 }

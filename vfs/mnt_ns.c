@@ -132,7 +132,7 @@ static bool is_listed(struct superblock *const *list, size_t nr, const struct su
 
 void mnt_ns_sync(const struct op_ctx *ctx, struct mnt_ns *ns)
 {
-	struct superblock **list, *sb;
+	struct superblock **list;
 	struct mount *mnt;
 	size_t nr = 0;
 
@@ -144,10 +144,8 @@ void mnt_ns_sync(const struct op_ctx *ctx, struct mnt_ns *ns)
 				list[nr++] = superblock_get(mnt->sb);
 	fb_mutex_unlock(&mount_lock);
 	for (size_t i = 0; i < nr; i++) {
-		sb = list[i];
-		if (sb->op && sb->op->sync_fs)
-			(void)sb->op->sync_fs(ctx, sb); /* sync(2) has no error to give */
-		superblock_put(sb);
+		(void)superblock_sync(ctx, list[i]); /* sync(2) has no error to give */
+		superblock_put(list[i]);
 	}
 	free(list);
 }

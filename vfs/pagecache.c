@@ -103,15 +103,14 @@ static ssize_t write_chunk(struct pagecache *pc, const void *data, size_t len, i
 static ssize_t memfd_write_own(struct pagecache *pc, struct io_iter *from, int64_t pos, size_t len)
 {
 	size_t done = 0, part;
-	const char *own;
+	struct iovec own;
 	ssize_t n = 0;
 
-	while (done < len && (own = iter_own(from, &part))) {
-		if (part > len - done)
-			part = len - done;
-		if (part > BOUNCE_MAX) /* others want the lock as well */
-			part = BOUNCE_MAX;
-		n = write_chunk(pc, own, part, pos + (int64_t)done);
+	while (done < len) {
+		part = len - done < BOUNCE_MAX ? len - done : BOUNCE_MAX; /* others want the lock, too */
+		if (!iter_own_segs(from, part, &own, 1, &part))
+			break;
+		n = write_chunk(pc, own.iov_base, part, pos + (int64_t)done);
 		if (n < 0)
 			break;
 		iter_advance(from, (size_t)n);

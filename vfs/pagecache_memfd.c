@@ -190,11 +190,11 @@ static ssize_t host_pread(struct pagecache *pc, void *buf, size_t len, int64_t p
 static ssize_t read_own(struct pagecache *pc, struct io_iter *to, int64_t pos, size_t len)
 {
 	size_t done = 0, part;
+	struct iovec own;
 	ssize_t n = 0;
-	char *own;
 
-	while (done < len && (own = iter_own(to, &part))) {
-		n = host_pread(pc, own, part < len - done ? part : len - done, pos + (int64_t)done);
+	while (iter_own_segs(to, len - done, &own, 1, &part)) {
+		n = host_pread(pc, own.iov_base, part, pos + (int64_t)done);
 		if (n <= 0)
 			break;
 		iter_advance(to, (size_t)n);

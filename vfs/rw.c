@@ -209,10 +209,11 @@ ssize_t vfs_pread(const struct op_ctx *ctx, struct file *file, struct io_iter *t
 ssize_t vfs_splice_read(const struct op_ctx *ctx, struct file *file, struct io_iter *to,
 			int64_t pos)
 {
-	int err = file->op->splice_read ? check_read(file, 0) : 0;
+	int err;
 
 	if (!file->op->splice_read || !takes_position(file))
 		return vfs_pread(ctx, file, to, pos, 0);
+	err = check_read(file, 0);
 	if (!err)
 		err = check_area(pos, to->count);
 	return err ? err : file->op->splice_read(ctx, file, to, &pos, 0);

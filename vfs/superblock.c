@@ -80,6 +80,11 @@ struct superblock *superblock_get(struct superblock *sb)
 	return sb;
 }
 
+int superblock_sync(const struct op_ctx *ctx, struct superblock *sb)
+{
+	return sb->op && sb->op->sync_fs ? sb->op->sync_fs(ctx, sb) : 0;
+}
+
 void superblock_drop_live(struct superblock *sb)
 {
 	if (atomic_fetch_sub(&sb->live, 1) != 1)

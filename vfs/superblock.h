@@ -135,6 +135,8 @@ struct filesystem_type *filesystem_next(struct filesystem_type *type);
 /* A new instance with a new anonymous device number, count 1; NULL when out of memory. */
 struct superblock *superblock_new(struct filesystem_type *type, unsigned flags);
 struct superblock *superblock_get(struct superblock *sb);
+/* syncfs(2). 0 or -errno. May sleep. */
+int superblock_sync(const struct op_ctx *ctx, struct superblock *sb);
 /* The last put evicts all dentries and inodes and calls put_super. May sleep. */
 void superblock_put(struct superblock *sb);
 /* Drops one of sb->live; the last one ends the superblock. For inode.c. */

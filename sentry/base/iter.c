@@ -49,34 +49,19 @@ void iter_advance(struct io_iter *iter, size_t len)
 	}
 }
 
-void *iter_own(const struct io_iter *iter, size_t *ret_len)
-{
-	size_t off = iter->seg_off, nr = 0;
-
-	if (iter->ops || iter->count == 0)
-		return NULL;
-	while (iter->segs[nr].iov_len == off) {
-		nr++;
-		off = 0;
-	}
-	*ret_len = iter->segs[nr].iov_len - off;
-	if (*ret_len > iter->count)
-		*ret_len = iter->count;
-	return (char *)iter->segs[nr].iov_base + off;
-}
-
 void iter_truncate(struct io_iter *iter, size_t len)
 {
 	if (iter->count > len)
 		iter->count = len;
 }
 
-/* The next up to ITER_BATCH segments that hold at most `len` bytes; returns their sum. */
-static size_t iter_batch(const struct io_iter *iter, size_t len, struct iovec *segs, size_t *ret_nr)
+/* The next up to `max` segments that hold at most `len` bytes; returns their sum. */
+static size_t iter_batch(const struct io_iter *iter, size_t len, struct iovec *segs, size_t max,
+			 size_t *ret_nr)
 {
 	size_t nr = 0, total = 0, off = iter->seg_off;
 
-	for (size_t i = 0; i < iter->nr_segs && nr < ITER_BATCH && total < len; i++) {
+	for (size_t i = 0; i < iter->nr_segs && nr < max && total < len; i++) {
 		size_t part = iter->segs[i].iov_len - off;
 
 		if (part > len - total)
@@ -91,6 +76,16 @@ static size_t iter_batch(const struct io_iter *iter, size_t len, struct iovec *s
 	}
 	*ret_nr = nr;
 	return total;
+}
+
+size_t iter_own_segs(const struct io_iter *iter, size_t len, struct iovec *segs, size_t max,
+		     size_t *ret_len)
+{
+	size_t nr = 0;
+
+	*ret_len = iter->ops ? 0 : iter_batch(iter, len < iter->count ? len : iter->count, segs, max,
+					      &nr);
+	return nr;
 }
 
 static size_t copy_segs(const struct io_iter *iter, const struct iovec *segs, size_t nr, char *buf,
@@ -119,7 +114,7 @@ static size_t iter_copy(struct io_iter *iter, char *buf, size_t len, bool to)
 	if (len > iter->count)
 		len = iter->count;
 	while (done < len) {
-		part = iter_batch(iter, len - done, segs, &nr);
+		part = iter_batch(iter, len - done, segs, ITER_BATCH, &nr);
 		if (part == 0)
 			break;
 		copied = copy_segs(iter, segs, nr, buf + done, part, to);

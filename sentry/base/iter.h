@@ -49,10 +49,11 @@ size_t iter_from(struct io_iter *iter, void *buf, size_t len);
 /* As iter_to with zero bytes. */
 size_t iter_zero(struct io_iter *iter, size_t len);
 /*
- * Bytes that need no copy, because they lie in our own memory: where the next ones are, and how many
- * of them (at most count) lie together. NULL: the memory is a guest's, or none is left.
+ * Bytes that need no copy, because they lie in our own memory: the next segments, up to `max` of
+ * them and `len` bytes. Their number; 0: the memory is a guest's, or none is left.
  */
-void *iter_own(const struct io_iter *iter, size_t *ret_len);
+size_t iter_own_segs(const struct io_iter *iter, size_t len, struct iovec *segs, size_t max,
+		     size_t *ret_len);
 /* Skips bytes; len <= count. */
 void iter_advance(struct io_iter *iter, size_t len);
 /* Lowers count to at most len. */

@@ -61,21 +61,31 @@ Test(base_iter, shows_its_own_bytes_and_nobody_elses)
 	char a[3], b[5];
 	struct iovec segs[] = {{a, 3}, {NULL, 0}, {b, 5}};
 	struct io_iter_ops ops = {NULL, NULL};
+	struct iovec own[2];
 	struct io_iter iter;
 	size_t len = 0;
 
 	iter_init_segs(&iter, NULL, NULL, segs, 3, 7);
-	cr_assert_eq(iter_own(&iter, &len), a);
+	cr_assert_eq(iter_own_segs(&iter, SIZE_MAX, own, 2, &len), 2);
+	cr_assert_eq(len, 7, "no more than its count");
+	cr_assert_eq(own[1].iov_base, b);
+	cr_assert_eq(own[1].iov_len, 4);
+	cr_assert_eq(iter_own_segs(&iter, 2, own, 2, &len), 1);
+	cr_assert_eq(len, 2, "no more than is wanted");
+	cr_assert_eq(iter_own_segs(&iter, SIZE_MAX, own, 1, &len), 1);
+	cr_assert_eq(own[0].iov_base, a);
 	cr_assert_eq(len, 3);
 	iter_advance(&iter, 3);
-	cr_assert_eq(iter_own(&iter, &len), b);
-	cr_assert_eq(len, 4, "no more than its count");
+	cr_assert_eq(iter_own_segs(&iter, SIZE_MAX, own, 1, &len), 1);
+	cr_assert_eq(own[0].iov_base, b);
+	cr_assert_eq(len, 4);
 	iter_advance(&iter, 1);
-	cr_assert_eq(iter_own(&iter, &len), b + 1);
+	cr_assert_eq(iter_own_segs(&iter, SIZE_MAX, own, 1, &len), 1);
+	cr_assert_eq(own[0].iov_base, b + 1);
 	iter_advance(&iter, 3);
-	cr_assert_null(iter_own(&iter, &len));
+	cr_assert_eq(iter_own_segs(&iter, SIZE_MAX, own, 1, &len), 0);
 	iter_init_segs(&iter, &ops, NULL, segs, 3, 7);
-	cr_assert_null(iter_own(&iter, &len));
+	cr_assert_eq(iter_own_segs(&iter, SIZE_MAX, own, 1, &len), 0);
 }
 
 /* A foreign memory of 16 bytes in which byte 10 and above cannot be written. */

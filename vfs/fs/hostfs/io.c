@@ -17,29 +17,6 @@
 /* From here on a write may be throttled by the host's dirty limits for long. */
 #define SLOW_WRITE_BYTES (64u << 10)
 
-/* The next segments of an iterator over our own memory; returns their number. */
-static int iter_own_segs(const struct io_iter *iter, struct iovec iov[IOV_BATCH], size_t *ret_len)
-{
-	size_t i, off = iter->seg_off, left = iter->count;
-	int n = 0;
-
-	*ret_len = 0;
-	for (i = 0; i < iter->nr_segs && n < IOV_BATCH && left > 0; i++, off = 0) {
-		size_t len = iter->segs[i].iov_len - off;
-
-		if (len > left)
-			len = left;
-		if (len == 0)
-			continue;
-		iov[n].iov_base = (char *)iter->segs[i].iov_base + off;
-		iov[n].iov_len = len;
-		left -= len;
-		*ret_len += len;
-		n++;
-	}
-	return n;
-}
-
 /* One preadv2; first without waiting for the disk. */
 static ssize_t read_once(struct hostfs_inode *hi, int hostfd, const struct iovec *iov, int nr,
 			 int64_t pos, int rwf)
@@ -77,7 +54,7 @@ static ssize_t read_own(struct hostfs_inode *hi, int hostfd, struct io_iter *to,
 	size_t len;
 	int nr;
 
-	while ((nr = iter_own_segs(to, iov, &len)) > 0) {
+	while ((nr = (int)iter_own_segs(to, SIZE_MAX, iov, IOV_BATCH, &len)) > 0) {
 		n = read_once(hi, hostfd, iov, nr, pos + done, rwf);
 		if (n <= 0)
 			return done ? done : n;
@@ -145,7 +122,7 @@ static ssize_t write_own(int hostfd, struct io_iter *from, int64_t pos, int rwf)
 	size_t len;
 	int nr;
 
-	while ((nr = iter_own_segs(from, iov, &len)) > 0) {
+	while ((nr = (int)iter_own_segs(from, SIZE_MAX, iov, IOV_BATCH, &len)) > 0) {
 		n = write_once(hostfd, iov, nr, len, pos + done, rwf);
 		if (n < 0)
 			return done ? done : n;
