@@ -529,11 +529,6 @@ static ssize_t do_copy(const struct op_ctx *ctx, struct file *in_file, int64_t p
 	return (ssize_t)copied;
 }
 
-static int64_t range_end(int64_t pos, size_t len)
-{
-	return len > (uint64_t)(INT64_MAX - pos) ? INT64_MAX : pos + (int64_t)len;
-}
-
 ssize_t fuse_copy_file_range(const struct op_ctx *ctx, struct file *in, int64_t pos_in,
 			     struct file *out, int64_t pos_out, size_t len, unsigned flags)
 {
@@ -551,7 +546,7 @@ ssize_t fuse_copy_file_range(const struct op_ctx *ctx, struct file *in, int64_t 
 	inode_lock(out_ff->inode);
 	ret = fuse_remove_privs(ctx, out);
 	if (!ret)
-		ret = fuse_write_pages(ctx, out_ff->inode, pos_out, range_end(pos_out, len));
+		ret = fuse_write_pages(ctx, out_ff->inode, pos_out, fuse_range_end(pos_out, len));
 	if (!ret)
 		ret = fuse_hold_writes(out_ff->inode);
 	if (!ret) {

@@ -32,6 +32,18 @@
 #define FUSE_SUPER_MAGIC 0x65735546
 #define FUSE_O_LARGEFILE 0x8000u /* x86-64's kernel value; libc defines O_LARGEFILE as 0 */
 
+/* How many pages so many bytes touch, from the beginning of a page on. */
+static inline int64_t fuse_pages_up(int64_t bytes)
+{
+	return bytes / FUSE_PAGE + (bytes % FUSE_PAGE != 0);
+}
+
+/* Where the bytes end that are asked for at pos; no offset is beyond INT64_MAX. */
+static inline int64_t fuse_range_end(int64_t pos, uint64_t len)
+{
+	return len > (uint64_t)(INT64_MAX - pos) ? INT64_MAX : pos + (int64_t)len;
+}
+
 struct pseudo_key;
 
 struct fuse_super {

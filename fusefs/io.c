@@ -126,11 +126,6 @@ static ssize_t fill_pages(const struct op_ctx *ctx, struct file *file, struct fu
 	return (ssize_t)len;
 }
 
-static int64_t pages_up(int64_t bytes)
-{
-	return bytes / FUSE_PAGE + (bytes % FUSE_PAGE != 0);
-}
-
 /*
  * Gets missing pages and hands `want` bytes (or fewer) of them to the reader. What else is missing
  * of the window is asked for, too: the reader finds it there, or waits for it.
@@ -253,12 +248,6 @@ static ssize_t o_direct_read(const struct op_ctx *ctx, struct file *file, struct
 					    : direct_read(ctx, file, to, pos);
 	to->count = asked - (n > 0 ? (size_t)n : 0);
 	return n;
-}
-
-/* The bytes that a transfer at pos may touch. */
-static int64_t end_of_transfer(const struct io_iter *iter, int64_t pos)
-{
-	return iter->count > (uint64_t)(INT64_MAX - pos) ? INT64_MAX : pos + (int64_t)iter->count;
 }
 
 /* By way of the cache, or with O_DIRECT past it. */
@@ -586,7 +575,7 @@ static int prepare_write(const struct op_ctx *ctx, struct file *file, int64_t po
 	if (err)
 		return err;
 	if (direct)
-		return fuse_write_pages(ctx, file->inode, pos, end_of_transfer(from, pos)); /* F84 */
+		return fuse_write_pages(ctx, file->inode, pos, fuse_range_end(pos, from->count)); /* F84 */
 	return fuse_cache_wait(&fuse_i(file->inode)->cache, pos, from->count);
 }
 
@@ -646,7 +635,7 @@ static ssize_t write_beside(const struct op_ctx *ctx, struct file *file, struct 
 	ssize_t ret;
 
 	inode_lock_shared(file->inode);
-	ret = fuse_write_pages(ctx, file->inode, *pos, end_of_transfer(from, *pos)); /* F84 */
+	ret = fuse_write_pages(ctx, file->inode, *pos, fuse_range_end(*pos, from->count)); /* F84 */
 	if (!ret)
 		ret = write_loop(ctx, file, from, pos, rwf, true);
 	if (ret <= 0)
@@ -708,8 +697,8 @@ static int64_t skip_hole(const struct op_ctx *ctx, struct file *file, int64_t po
 	struct fuse_fill fill;
 
 	if (data == -ENXIO)
-		data = pages_up(end) * FUSE_PAGE;
-	data = data < end ? data / FUSE_PAGE * FUSE_PAGE : pages_up(end) * FUSE_PAGE;
+		data = fuse_pages_up(end) * FUSE_PAGE;
+	data = data < end ? data / FUSE_PAGE * FUSE_PAGE : fuse_pages_up(end) * FUSE_PAGE;
 	while (pos < data) {
 		int err = fuse_cache_begin_fill(cache, pos / FUSE_PAGE, data / FUSE_PAGE, &fill);
 
@@ -735,7 +724,7 @@ static int64_t fill_run(const struct op_ctx *ctx, struct file *file, int64_t pos
 {
 	struct fuse_cache *cache = &fuse_i(file->inode)->cache;
 	int64_t limit = (int64_t)(fuse_read_limit(fuse_of(file->inode)) / FUSE_PAGE);
-	int64_t first = pos / FUSE_PAGE, last = pages_up(end);
+	int64_t first = pos / FUSE_PAGE, last = fuse_pages_up(end);
 	struct fuse_fill fill;
 	char *buf;
 	ssize_t n = fuse_cache_begin_fill(cache, first, last < first + limit ? last : first + limit,
@@ -812,12 +801,9 @@ int fuse_fill_lazily(const struct op_ctx *ctx, struct file *file, int64_t offset
 
 static int64_t end_of(const struct file *file, const struct mmap_request *req)
 {
-	int64_t size = inode_size(file->inode);
+	int64_t size = inode_size(file->inode), end = fuse_range_end(req->offset, req->length);
 
-	if (req->length > (uint64_t)(INT64_MAX - req->offset))
-		return size;
-	return req->offset + (int64_t)req->length < size ? req->offset + (int64_t)req->length
-							  : size;
+	return end < size ? end : size;
 }
 
 /*

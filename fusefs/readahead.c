@@ -107,7 +107,7 @@ int64_t fuse_readahead_miss(struct file *file, int64_t pos, size_t want, int64_t
 {
 	struct fuse_file *ff = file->private;
 	uint32_t req = pages_of(pos, want < INT32_MAX ? want : INT32_MAX);
-	int64_t end = size / FUSE_PAGE + (size % FUSE_PAGE != 0);
+	int64_t end = fuse_pages_up(size);
 	int64_t first = pos / FUSE_PAGE, window;
 	int64_t history = fuse_cache_history(&fuse_i(ff->inode)->cache, first, MAX_HISTORY);
 
@@ -243,7 +243,7 @@ static bool take_window(struct fuse_file *ff, int64_t pos, size_t want, bool con
 void fuse_readahead_hit(const struct op_ctx *ctx, struct file *file, int64_t pos, size_t want)
 {
 	struct fuse_file *ff = file->private;
-	int64_t size = inode_size(ff->inode), eof = size / FUSE_PAGE + (size % FUSE_PAGE != 0);
+	int64_t size = inode_size(ff->inode), eof = fuse_pages_up(size);
 	int64_t first, end;
 
 	/* A lazy cache takes pages in their order only. */
