@@ -270,6 +270,7 @@ static int ctl_owner(const struct pseudo_key *key, const struct pseudo_entry *en
 static const struct pseudo_fs ctl_fs = {
 	.root = &root_entry,
 	.magic = FUSE_CTL_SUPER_MAGIC,
+	.no_method = -EINVAL, /* cf. vfs_read() */
 	.owner = ctl_owner,
 };
 

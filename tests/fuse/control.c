@@ -197,6 +197,27 @@ Test(fuse_control, limits_are_read_and_written_at_the_start_only) /* J05 */
 	DAEMON_STOP(d);
 }
 
+Test(fuse_control, what_a_file_has_no_method_for_is_einval) /* J03, J04 */
+{
+	struct daemon *d = daemon_start(NULL);
+	struct fs_struct *fs = tree_of(d, "fusectl");
+	struct op_ctx ctx = ctx_in(d, fs);
+	struct file *file = open_in(&ctx, ctl(d, "abort"), O_RDWR);
+	struct io_iter iter;
+	char buf[8];
+
+	iter_init_mem(&iter, buf, sizeof(buf));
+	cr_expect_eq(vfs_read(&ctx, file, &iter), -EINVAL);
+	file_put(file);
+	cr_expect_eq(set(&ctx, ctl(d, "waiting"), "1"), -EINVAL);
+	cr_expect_eq(set(&ctx, ctl(d, "waiting"), ""), -EINVAL);
+	cr_expect_eq(set(&ctx, ctl(d, "abort"), ""), 0);
+	cr_expect_not(d->conn->connected);
+	fs_struct_put(fs);
+	daemon_stop(d);
+	daemon_free(d);
+}
+
 Test(fuse_control, the_files_are_the_mounters_and_limits_bind_users) /* J02, J04, J05 */
 {
 	struct daemon *d = daemon_start(NULL);
@@ -288,7 +309,9 @@ Test(fuse_control, a_mount_has_a_bdi_while_it_is_mounted) /* M06, L03 */
 	cr_assert_eq(set(&self.ctx, bdi(d, "read_ahead_kb"), "0x40"), -EINVAL);
 	cr_assert_eq(set(&self.ctx, bdi(d, "read_ahead_kb"), "18446744073709551616"), -ERANGE);
 	cr_assert_eq(set(&self.ctx, bdi(d, "read_ahead_kb"), "67\n"), 3);
+	cr_assert_eq(set(&self.ctx, bdi(d, "read_ahead_kb"), ""), 0);
 	cr_assert_str_eq(get(&self.ctx, bdi(d, "read_ahead_kb")), "64\n");
+	cr_assert_null(open_in(&self.ctx, bdi(d, "stable_pages_required"), O_WRONLY));
 	file = open_in(&self.ctx, bdi(d, "read_ahead_kb"), O_RDWR);
 	cr_assert(file);
 	DAEMON_STOP(d);
@@ -358,6 +381,8 @@ Test(fuse_control, sysctls_and_parameters_are_checked) /* J07, J08 */
 	cr_assert_eq(set(&in_proc, "/sys/fs/fuse/max_pages_limit", "16"), 2);
 	cr_assert_str_eq(get(&in_proc, "/sys/fs/fuse/default_request_timeout"), "0\n");
 	cr_assert_eq(set(&in_sys, bgreq, "17"), 2);
+	cr_assert_str_eq(get(&in_sys, bgreq), "17\n");
+	cr_assert_eq(set(&in_sys, bgreq, ""), 0);
 	cr_assert_str_eq(get(&in_sys, bgreq), "17\n");
 	cr_assert_eq(set(&in_sys, bgreq, "100000"), 6);
 	cr_assert_str_eq(get(&in_sys, bgreq), "65535\n");

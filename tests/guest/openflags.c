@@ -215,6 +215,8 @@ int main(void)
 	temporary();
 	SHOW_FD("bad path", open((char *)8, O_RDONLY));
 	SHOW_FD("empty path", open("", O_RDONLY));
+	SHOW_FD("a file of sysfs that cannot be written",
+		open("/sys/devices/system/cpu/online", O_RDWR));
 	SHOW_FD("no reader of a FIFO", (mkfifo("p", 0600), open("p", O_WRONLY | O_NONBLOCK)));
 	SHOW_FD("FIFO for reading", open("p", O_RDONLY | O_NONBLOCK));
 	return 0;

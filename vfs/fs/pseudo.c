@@ -67,6 +67,11 @@ static struct pseudo_inode *pseudo_inode(const struct inode *inode)
 	return container_of((struct inode *)(uintptr_t)inode, struct pseudo_inode, inode);
 }
 
+static const struct pseudo_fs *fs_of(const struct inode *inode)
+{
+	return inode->sb->fs_info;
+}
+
 int pseudo_parse_number(const char *text, int *ret_number)
 {
 	int64_t number = 0;
@@ -244,7 +249,7 @@ static int pseudo_lookup(const struct op_ctx *ctx, struct inode *dir, struct den
 	err = entry_find(ctx, parent, dentry->name, &key, &entry);
 	if (!err)
 		err = entry_owner(dir->sb, &key, entry, &uid, &gid);
-	if (err == -ENOENT && !((const struct pseudo_fs *)dir->sb->fs_info)->no_negatives) {
+	if (err == -ENOENT && !fs_of(dir)->no_negatives) {
 		d_add(dentry, NULL);
 		return 0;
 	}
@@ -466,11 +471,29 @@ static int pseudo_iterate(const struct op_ctx *ctx, struct file *file, struct di
 
 /* ---- files ---- */
 
+/* The mode bits mean what the file can do, so no privilege helps. */
+static int kernfs_may_open(const struct inode *inode, unsigned fmode)
+{
+	const struct pseudo_entry *entry = pseudo_inode(inode)->entry;
+
+	if ((fmode & FMODE_WRITE) && (!(entry->mode & 0222) || !entry->store))
+		return -EACCES;
+	if ((fmode & FMODE_READ) && (!(entry->mode & 0444) || !entry->show))
+		return -EACCES;
+	return 0;
+}
+
 static int pseudo_file_open(const struct op_ctx *ctx, struct inode *inode, struct file *file)
 {
 	const struct pseudo_inode *pinode = pseudo_inode(inode);
 	struct pseudo_text *text;
 
+	if (fs_of(inode)->kernfs) {
+		int err = kernfs_may_open(inode, file->fmode);
+
+		if (err)
+			return err;
+	}
 	if (pinode->entry->access) {
 		int err = pinode->entry->access(ctx, &pinode->key);
 
@@ -554,7 +577,7 @@ static ssize_t pseudo_file_read(const struct op_ctx *ctx, struct file *file, str
 
 	(void)rwf;
 	if (!inode->entry->show)
-		return -EIO;
+		return fs_of(&inode->inode)->no_method;
 	if (*pos < 0)
 		return -EINVAL;
 	sleep_mutex_lock(&text->lock);
@@ -585,7 +608,9 @@ static ssize_t pseudo_file_write(const struct op_ctx *ctx, struct file *file, st
 
 	(void)rwf;
 	if (!inode->entry->store)
-		return -EIO;
+		return fs_of(&inode->inode)->no_method;
+	if (!len && fs_of(&inode->inode)->kernfs)
+		return 0;
 	if (len > PSEUDO_WRITE_MAX || (inode->entry->write_once && *pos != 0))
 		return -EINVAL;
 	buf = malloc(len + 1);

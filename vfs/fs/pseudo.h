@@ -117,6 +117,13 @@ struct pseudo_fs {
 	/* A missing name is an error of lookup (as in procfs), not a place where one could create.
 	 */
 	bool no_negatives;
+	/* What a read gives of an entry without `show`, and a write to one without `store`. */
+	int no_method;
+	/*
+	 * The rules of kernfs. Nobody, root included, opens an entry for what its mode or its methods do
+	 * not give (EACCES, cf. kernfs_fop_open()); an empty write does nothing (cf. sysfs_kf_write()).
+	 */
+	bool kernfs;
 	/*
 	 * Who owns the object of a key; -ENOENT when it is gone. Must not sleep.
 	 * NULL: everything is root's and stays.

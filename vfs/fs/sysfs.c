@@ -273,6 +273,8 @@ static const struct pseudo_entry root_entry = {
 static const struct pseudo_fs sysfs = {
 	.root = &root_entry,
 	.magic = SYSFS_MAGIC,
+	.no_method = -EINVAL,
+	.kernfs = true,
 };
 
 static int sysfs_parse_param(const struct op_ctx *ctx, struct fs_context *fc,

@@ -165,6 +165,20 @@ Test(sysfs, takes_entries_at_run_time)
 	cr_expect_eq(world_open_error(&ctx, "/sys/fs/greeting", O_RDONLY), -ENOENT);
 }
 
+Test(sysfs, a_mode_binds_even_root)
+{
+	static const struct pseudo_entry entry = {
+		.name = "greeting", .mode = S_IFREG | 0644, .show = show_hello, .data = "you"
+	};
+
+	cr_expect_eq(world_open_error(&ctx, "/sys/devices/system/cpu/online", O_RDWR), -EACCES);
+	cr_expect_eq(world_open_error(&ctx, "/sys/devices/system/cpu/online", O_WRONLY | O_TRUNC),
+		     -EACCES);
+	cr_assert_eq(pseudo_dir_add(&sysfs_fs, &entry), 0);
+	cr_expect_eq(world_open_error(&ctx, "/sys/fs/greeting", O_WRONLY), -EACCES, "has no store");
+	pseudo_dir_remove(&sysfs_fs, "greeting");
+}
+
 Test(sysfs, has_a_place_to_mount_fusectl_on)
 {
 	cr_expect_eq(world_stat("/sys/fs/fuse/connections").mode & S_IFMT, S_IFDIR);

@@ -376,6 +376,7 @@ static const struct pseudo_fs procfs = {
 	.root = &root_entry,
 	.magic = PROC_SUPER_MAGIC,
 	.no_negatives = true,
+	.no_method = -EIO, /* cf. proc_reg_read() */
 	.owner = procfs_owner,
 };
 
