@@ -629,19 +629,31 @@ static bool may_go_beside(const struct file *file, const struct io_iter *from, i
 	       !(flags & O_APPEND) && (int64_t)from->count <= inode_size(file->inode) - pos;
 }
 
-static ssize_t write_beside(const struct op_ctx *ctx, struct file *file, struct io_iter *from,
-			    int64_t *pos, int rwf)
+/*
+ * False: the file is open in a cached way, too. Who is counted must not wait for the lock or for held
+ * writes: an open that waits for the count may hold these (cf. fuse_dio_lock()).
+ */
+static bool write_beside(const struct op_ctx *ctx, struct file *file, struct io_iter *from,
+			 int64_t *pos, int rwf, ssize_t *ret_done)
 {
+	struct inode *inode = file->inode;
 	ssize_t ret;
 
-	inode_lock_shared(file->inode);
-	ret = fuse_write_pages(ctx, file->inode, *pos, fuse_range_end(*pos, from->count)); /* F84 */
-	if (!ret)
+	inode_lock_shared(inode);
+	ret = fuse_write_pages(ctx, inode, *pos, fuse_range_end(*pos, from->count)); /* F84 */
+	if (!ret && !fuse_uncached_begin(inode)) {
+		inode_unlock_shared(inode);
+		return false;
+	}
+	if (!ret) {
 		ret = write_loop(ctx, file, from, pos, rwf, true);
+		fuse_uncached_end(inode);
+	}
 	if (ret <= 0)
-		write_failed(file->inode);
-	inode_unlock_shared(file->inode);
-	return ret;
+		write_failed(inode);
+	inode_unlock_shared(inode);
+	*ret_done = ret;
+	return true;
 }
 
 ssize_t fuse_write_iter(const struct op_ctx *ctx, struct file *file, struct io_iter *from,
@@ -660,11 +672,8 @@ ssize_t fuse_write_iter(const struct op_ctx *ctx, struct file *file, struct io_i
 		return 0;
 	if (!pos)
 		pos = &stream_pos;
-	if (may_go_beside(file, from, *pos) && fuse_uncached_begin(inode)) {
-		ret = write_beside(ctx, file, from, pos, rwf);
-		fuse_uncached_end(inode);
+	if (may_go_beside(file, from, *pos) && write_beside(ctx, file, from, pos, rwf, &ret))
 		return ret;
-	}
 	if (sleep_rwlock_write_lock_killable(&inode->lock))
 		return -EINTR;
 	if (fuse_is_passthrough(ff))
