@@ -198,15 +198,40 @@ void fuse_finish_open(struct file *file, struct fuse_file *ff)
 		fuse_cache_drop(&fi->cache);
 }
 
+/* The way to the bytes that the daemon has chosen (O06); `ff` is let go when it is refused. */
+static int enter(const struct op_ctx *ctx, struct file *file, struct fuse_file *ff)
+{
+	int err = fuse_passthrough_open(ctx, file, ff);
+
+	if (err)
+		refuse_opened(ctx, ff);
+	return err;
+}
+
+/* Of a file that CREATE has not opened already; it is let go when the open fails. */
+static int open_new(const struct op_ctx *ctx, struct file *file, struct fuse_file *ff)
+{
+	int err = fuse_send_open(ctx, fuse_open_flags(fuse_of(ff->inode), file), ff);
+
+	if (err) {
+		fuse_file_put(ff);
+		return err;
+	}
+	ff->release.flags = atomic_load(&file->flags) | FUSE_O_LARGEFILE;
+	return enter(ctx, file, ff);
+}
+
 /* F93: no WRITE of old data may come after an OPEN that truncates. */
 static int open_truncated(const struct op_ctx *ctx, struct file *file, struct fuse_file *ff)
 {
 	struct inode *inode = ff->inode;
 	int err;
 
-	if (fuse_hold_writes(inode))
+	if (fuse_hold_writes(inode)) {
+		fuse_file_put(ff);
 		return -EINTR;
-	err = fuse_send_open(ctx, fuse_open_flags(fuse_of(inode), file), ff);
+	}
+	err = open_new(ctx, file, ff);
 	if (!err) {
 		fuse_bump_version(inode);
 		inode_set_size(inode, 0);
@@ -217,35 +242,35 @@ static int open_truncated(const struct op_ctx *ctx, struct file *file, struct fu
 	return err;
 }
 
+static int open_created(const struct op_ctx *ctx, struct file *file, struct fuse_file *ff)
+{
+	int err;
+
+	file->private = NULL;
+	err = enter(ctx, file, ff);
+	if (!err && truncates(file, ff->inode))
+		fuse_cache_truncate(&fuse_i(ff->inode)->cache, 0);
+	return err;
+}
+
 int fuse_file_open(const struct op_ctx *ctx, struct inode *inode, struct file *file)
 {
 	struct fuse_file *ff = file->private; /* CREATE has opened it already */
 	int err;
 
-	if (!ff) {
+	if (ff) {
+		err = open_created(ctx, file, ff);
+	} else {
 		if (fuse_is_bad(inode))
 			return -EIO;
 		ff = fuse_file_new(inode, inode_is_dir(inode));
 		if (!ff)
 			return -ENOMEM;
-		if (truncates(file, inode))
-			err = open_truncated(ctx, file, ff);
-		else
-			err = fuse_send_open(ctx, fuse_open_flags(fuse_of(inode), file), ff);
-		if (err) {
-			fuse_file_put(ff);
-			return err;
-		}
-		ff->release.flags = atomic_load(&file->flags) | FUSE_O_LARGEFILE;
-	} else if (truncates(file, inode)) {
-		fuse_cache_truncate(&fuse_i(inode)->cache, 0);
+		err = truncates(file, inode) ? open_truncated(ctx, file, ff)
+					     : open_new(ctx, file, ff);
 	}
-	err = fuse_passthrough_open(ctx, file, ff);
-	if (err) {
-		file->private = NULL;
-		refuse_opened(ctx, ff);
+	if (err)
 		return err;
-	}
 	file->private = ff;
 	fuse_finish_open(file, ff);
 	return 0;

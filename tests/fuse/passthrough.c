@@ -22,14 +22,14 @@ TestSuite(fuse_passthrough, .timeout = 120);
 static struct fs_struct *back_fs;
 static struct file *back;
 
-static struct daemon *start(uint32_t depth)
+static struct daemon *start_with(uint32_t depth, uint32_t flags)
 {
 	struct daemon_config config = {.no_init = true};
 	struct daemon *d = daemon_start(&config);
 	struct open_args how = {.flags = O_RDWR | O_CREAT, .mode = 0600};
 	struct fuse_init_out out = {.major = 7,
 				    .minor = 45,
-				    .flags = FUSE_INIT_EXT | FUSE_BIG_WRITES,
+				    .flags = FUSE_INIT_EXT | FUSE_BIG_WRITES | flags,
 				    .flags2 = (uint32_t)((FUSE_PASSTHROUGH |
 							  FUSE_DIRECT_IO_ALLOW_MMAP) >> 32),
 				    .max_write = 131072,
@@ -58,6 +58,11 @@ static struct daemon *start(uint32_t depth)
 	daemon_ignore(d, FUSE_FLUSH);
 	daemon_ignore(d, FUSE_GETXATTR);
 	return d;
+}
+
+static struct daemon *start(uint32_t depth)
+{
+	return start_with(depth, 0);
 }
 
 static void stop(struct daemon *d)
@@ -278,6 +283,23 @@ Test(fuse_passthrough, a_refused_open_waits_for_its_release)
 	expect_reply(d, FUSE_CREATE, 1, &out, sizeof(out));
 	check_refusal(d, &create, 6, create.flags);
 	cr_assert_eq(client_stat(d, "/new", &st), 0); /* it was made, and counts as looked up */
+	stop(d);
+}
+
+/* F55, F57: what the daemon has emptied nobody here knows of, until the attributes are asked for. */
+Test(fuse_passthrough, a_refused_open_leaves_the_size)
+{
+	struct fuse_open_out out = {.fh = 4, .open_flags = FOPEN_PASSTHROUGH, .backing_id = 9};
+	struct daemon *d = start_with(1, FUSE_ATOMIC_O_TRUNC);
+	struct file *file;
+	struct kstat st;
+
+	expect_entry(d, FUSE_LOOKUP, 1, 5, S_IFREG | 0644, 10, 100);
+	expect_reply(d, FUSE_OPEN, 5, &out, sizeof(out));
+	expect_reply(d, FUSE_RELEASE, 5, NULL, 0);
+	cr_assert_eq(client_open(d, "/f", O_RDWR | O_TRUNC, &file), -EIO);
+	cr_assert_eq(client_stat(d, "/f", &st), 0);
+	cr_expect_eq(st.size, 10);
 	stop(d);
 }
 
