@@ -117,6 +117,8 @@ struct fuse_conn_ops {
 	void (*poll_again)(struct fuse_conn *conn);
 	/* A kept connection has lost its daemon. False: no other could take it over any more. */
 	bool (*can_wait)(struct fuse_conn *conn);
+	/* Drops the names whose time is over and that nobody uses. May sleep. NULL: has no names. */
+	void (*expire)(struct fuse_conn *conn);
 };
 
 /* Where requests wait that come before the INIT reply. */

@@ -8,6 +8,7 @@
 #include <sys/stat.h>
 #include <sys/sysinfo.h>
 
+#include "devfuse/expire.h"
 #include "sentry/base/err.h"
 #include "vfs/ctx.h"
 #include "vfs/fs/procfs.h"
@@ -28,6 +29,8 @@ struct param {
 	unsigned long min, max;
 	bool is_bool;
 	bool zero_is_default; /* 0 chooses a number by the machine's memory */
+	bool zero_is_off;     /* 0 may be below min */
+	void (*changed)(unsigned long old, unsigned long value);
 };
 
 int fuse_parse_ulong(const char *text, int base, unsigned long *ret_value)
@@ -90,7 +93,7 @@ static int store_param(const struct op_ctx *ctx, const struct pseudo_key *key, c
 		       size_t len)
 {
 	const struct param *param = key->data;
-	unsigned long value;
+	unsigned long value, old;
 	int err;
 
 	(void)len;
@@ -105,9 +108,11 @@ static int store_param(const struct op_ctx *ctx, const struct pseudo_key *key, c
 		else if (value > param->max)
 			value = param->max;
 	}
-	if (value < param->min || value > param->max)
+	if ((value < param->min && (value || !param->zero_is_off)) || value > param->max)
 		return -EINVAL;
-	atomic_store(param->value, value);
+	old = atomic_exchange(param->value, value);
+	if (param->changed)
+		param->changed(old, value);
 	return 0;
 }
 
@@ -117,14 +122,23 @@ static int store_param(const struct op_ctx *ctx, const struct pseudo_key *key, c
 		.data = (param_)                                                                   \
 	}
 
-static const struct param max_pages_limit = {&fuse_params.max_pages_limit, 1, 65535, false, false};
-static const struct param default_timeout = {&fuse_params.default_request_timeout, 0, 65535, false,
-					     false};
-static const struct param max_timeout = {&fuse_params.max_request_timeout, 0, 65535, false, false};
-static const struct param bgreq = {&fuse_params.max_user_bgreq, 0, 65535, false, true};
-static const struct param congthresh = {&fuse_params.max_user_congthresh, 0, 65535, false, true};
-static const struct param sys_admin = {&fuse_params.allow_sys_admin_access, 0, 1, true, false};
-static const struct param uring = {&fuse_params.enable_uring, 0, 1, true, false};
+static const struct param max_pages_limit = {
+	.value = &fuse_params.max_pages_limit, .min = 1, .max = 65535};
+static const struct param default_timeout = {
+	.value = &fuse_params.default_request_timeout, .max = 65535};
+static const struct param max_timeout = {.value = &fuse_params.max_request_timeout, .max = 65535};
+static const struct param bgreq = {
+	.value = &fuse_params.max_user_bgreq, .max = 65535, .zero_is_default = true};
+static const struct param congthresh = {
+	.value = &fuse_params.max_user_congthresh, .max = 65535, .zero_is_default = true};
+static const struct param sys_admin = {
+	.value = &fuse_params.allow_sys_admin_access, .max = 1, .is_bool = true};
+static const struct param uring = {.value = &fuse_params.enable_uring, .max = 1, .is_bool = true};
+static const struct param inval_wq = {.value = &fuse_params.inval_wq,
+				      .min = 5,
+				      .max = 65535,
+				      .zero_is_off = true,
+				      .changed = fuse_expire_set_period};
 
 static const struct pseudo_entry sysctl_entries[] = {
 	FILE_ENTRY("max_pages_limit", &max_pages_limit),
@@ -137,6 +151,7 @@ static const struct pseudo_entry parameter_entries[] = {
 	FILE_ENTRY("max_user_congthresh", &congthresh),
 	FILE_ENTRY("allow_sys_admin_access", &sys_admin),
 	FILE_ENTRY("enable_uring", &uring),
+	FILE_ENTRY("inval_wq", &inval_wq),
 	{.name = NULL},
 };
 

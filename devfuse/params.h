@@ -20,6 +20,7 @@ struct fuse_params {
 	atomic_ulong max_user_bgreq, max_user_congthresh;
 	atomic_ulong allow_sys_admin_access; /* bool: CAP_SYS_ADMIN sees what is not shared */
 	atomic_ulong enable_uring; /* bool: daemons are offered the ring (U01) */
+	atomic_ulong inval_wq; /* seconds between drops of expired names, 0 = none; expire.h */
 };
 extern struct fuse_params fuse_params;
 

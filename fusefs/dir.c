@@ -22,6 +22,13 @@ void fuse_entry_set(struct dentry *dentry, int64_t expiry_ns, uint64_t epoch)
 {
 	__atomic_store_n(&dentry->fs_epoch, epoch, __ATOMIC_RELAXED);
 	__atomic_store_n(&dentry->fs_time_ns, (uint64_t)expiry_ns, __ATOMIC_RELAXED);
+	d_clear_expired(dentry);
+}
+
+static bool entry_expired(const struct dentry *dentry)
+{
+	return clock_monotonic_ns() >
+	       (int64_t)__atomic_load_n(&dentry->fs_time_ns, __ATOMIC_RELAXED);
 }
 
 static int64_t entry_expiry(const struct fuse_entry_out *out)
@@ -107,7 +114,6 @@ static int fuse_revalidate(const struct op_ctx *ctx, struct dentry *dir, struct 
 			   unsigned flags)
 {
 	struct inode *inode = __atomic_load_n(&dentry->inode, __ATOMIC_ACQUIRE);
-	int64_t expiry = (int64_t)__atomic_load_n(&dentry->fs_time_ns, __ATOMIC_RELAXED);
 	int err;
 
 	if (inode && fuse_is_bad(inode))
@@ -117,7 +123,7 @@ static int fuse_revalidate(const struct op_ctx *ctx, struct dentry *dir, struct 
 		return err == -ENOMEM || err == -EINTR ? err : 0;
 	if (__atomic_load_n(&dentry->fs_epoch, __ATOMIC_RELAXED) < current_epoch(dir->inode))
 		return 0; /* F08 */
-	if (clock_monotonic_ns() > expiry ||
+	if (entry_expired(dentry) ||
 	    (flags & (LOOKUP_EXCL | LOOKUP_REVAL | LOOKUP_RENAME_TARGET)))
 		return inode ? revalidate_positive(ctx, dir->inode, dentry, inode) : 0;
 	if (inode && atomic_load_explicit(&fuse_i(inode)->from_plus, memory_order_relaxed) &&
@@ -661,6 +667,7 @@ const struct inode_ops fuse_symlink_inode_ops = {
 
 const struct dentry_ops fuse_dentry_ops = {
 	.revalidate = fuse_revalidate,
+	.expired = entry_expired,
 };
 
 const struct inode_ops fuse_dir_inode_ops = {

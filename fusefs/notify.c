@@ -5,6 +5,7 @@
 #include <stdlib.h>
 #include <string.h>
 
+#include "devfuse/params.h"
 #include "fusefs/fusefs.h"
 #include "sentry/base/cleanup.h"
 #include "sentry/base/iter.h"
@@ -409,6 +410,8 @@ static int notify_retrieve(struct message *msg)
 static int notify_inc_epoch(struct message *msg)
 {
 	atomic_fetch_add(&fuse_sb(msg->sb)->epoch, 1);
+	if (atomic_load(&fuse_params.inval_wq) != 0) /* F13 */
+		dcache_shrink_sb(msg->sb);
 	return 0;
 }
 
@@ -462,6 +465,16 @@ static int fusefs_notify(struct fuse_conn *conn, const struct op_ctx *ctx, unsig
 	return err;
 }
 
+static void fusefs_expire(struct fuse_conn *conn)
+{
+	struct superblock *sb = fuse_conn_super(conn);
+
+	if (!sb)
+		return;
+	dcache_expire_sb(sb);
+	superblock_put(sb);
+}
+
 const struct fuse_conn_ops fusefs_conn_ops = {
 	.initialized = fusefs_initialized,
 	.notify = fusefs_notify,
@@ -469,4 +482,5 @@ const struct fuse_conn_ops fusefs_conn_ops = {
 	.unpin = fusefs_unpin,
 	.poll_again = fusefs_poll_again,
 	.can_wait = fusefs_can_wait,
+	.expire = fusefs_expire,
 };

@@ -253,10 +253,14 @@ static bool dentry_retain(const struct dentry *dentry)
 		return false;
 	if (dentry->sb && dentry->sb->dying)
 		return false;
-	return !(dentry->op && dentry->op->delete &&dentry->op->delete (dentry));
+	if (!dentry->op)
+		return true;
+	if ((flags & DENTRY_EXPIRED) && dentry->op->expired(dentry))
+		return false;
+	return !(dentry->op->delete &&dentry->op->delete (dentry));
 }
 
-static void lru_remove(struct dentry *dentry)
+void dentry_lru_remove_locked(struct dentry *dentry)
 {
 	if (list_empty(&dentry->lru_node))
 		return;
@@ -268,7 +272,7 @@ void dentry_kill_locked(struct dentry *dentry, struct list_node *dispose)
 {
 	fb_assert(list_empty(&dentry->children));
 	dentry_unhash_locked(dentry);
-	lru_remove(dentry);
+	dentry_lru_remove_locked(dentry);
 	list_del(&dentry->child_node);
 	list_del(&dentry->alias_node);
 	list_add_tail(dispose, &dentry->lru_node);
@@ -479,7 +483,7 @@ static bool shrink_batch_locked(size_t keep, size_t *dropped, struct list_node *
 		if (nr_lru <= keep || list_empty(&lru))
 			return false;
 		dentry = list_last(&lru, struct dentry, lru_node);
-		lru_remove(dentry);
+		dentry_lru_remove_locked(dentry);
 		if (dentry->count > 0)
 			continue;
 		if (keep && (dentry_flags(dentry) & DENTRY_REFERENCED)) {

@@ -31,6 +31,7 @@ enum {
 	DENTRY_DEAD = 8,      /* a directory that was removed: nothing can be created below */
 	DENTRY_DONTCACHE = 16,
 	DENTRY_REFERENCED = 32, /* used again since it came to the LRU: spared once */
+	DENTRY_EXPIRED = 64,	/* dentry_ops.expired has said so, and nothing has changed since */
 };
 
 struct dentry {
@@ -129,5 +130,9 @@ void dcache_set_limit(size_t max_unused);
 size_t dcache_shrink(size_t keep);
 /* Drops every unused dentry of one superblock (umount, drop_caches). */
 void dcache_shrink_sb(struct superblock *sb);
+/* Drops those of which dentry_ops.expired says so: now, or when their last user has gone. */
+void dcache_expire_sb(struct superblock *sb);
+/* The file system has given it new time: what was said of it is void. */
+void d_clear_expired(struct dentry *dentry);
 
 #endif

@@ -22,6 +22,7 @@ void dentry_hash_locked(struct dentry *dentry);
 /* Gives a negative dentry its inode (takes the reference; NULL leaves it negative). */
 void dentry_bind_locked(struct dentry *dentry, struct inode *inode);
 void dentry_unhash_locked(struct dentry *dentry);
+void dentry_lru_remove_locked(struct dentry *dentry);
 /* Drops one reference; what dies goes to `dispose`, ancestors included. */
 void dentry_put_locked(struct dentry *dentry, struct list_node *dispose);
 /* Count is 0 (or the whole tree is dying); the parent's count is the caller's business. */

@@ -212,6 +212,50 @@ void dcache_shrink_sb(struct superblock *sb)
 		d_shrink_children(sb->root);
 }
 
+/* Marks what is over below `top`; those that nobody uses get a reference and come to `unused`. */
+static void find_expired_locked(struct dentry *top, struct list_node *unused)
+{
+	struct dentry *dentry = top;
+
+	while ((dentry = next_in_subtree_locked(top, dentry))) {
+		if (!dentry->op || !dentry->op->expired || !dentry->op->expired(dentry))
+			continue;
+		dentry_set_flag_locked(dentry, DENTRY_EXPIRED);
+		if (dentry->count > 0)
+			continue;
+		dentry_lru_remove_locked(dentry);
+		dentry->count++;
+		list_add_tail(unused, &dentry->lru_node);
+	}
+}
+
+/* A directory is used by its names, and goes with the last of them. */
+void dcache_expire_sb(struct superblock *sb)
+{
+	struct list_node unused = LIST_INIT(unused), dispose = LIST_INIT(dispose);
+	struct dentry *dentry, *tmp;
+
+	if (!sb->root)
+		return;
+	fb_mutex_lock(&dcache_lock);
+	find_expired_locked(sb->root, &unused);
+	list_for_each_safe (dentry, tmp, &unused, lru_node) {
+		list_del(&dentry->lru_node);
+		dentry_put_locked(dentry, &dispose);
+	}
+	fb_mutex_unlock(&dcache_lock);
+	dentry_dispose(&dispose);
+}
+
+void d_clear_expired(struct dentry *dentry)
+{
+	if (!dentry_test(dentry, DENTRY_EXPIRED))
+		return;
+	fb_mutex_lock(&dcache_lock);
+	dentry_clear_flag_locked(dentry, DENTRY_EXPIRED);
+	fb_mutex_unlock(&dcache_lock);
+}
+
 /* Moves. */
 
 static void swap_names(struct dentry *a, struct dentry *b)

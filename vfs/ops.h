@@ -152,6 +152,11 @@ struct dentry_ops {
 			  unsigned flags);
 	/* True = do not keep the unused dentry. Must not sleep. NULL: keep. */
 	bool (*delete)(const struct dentry *dentry);
+	/*
+	 * True = its time is over. Asked by dcache_expire_sb(), and if it said so then, again at the
+	 * last put. Must not sleep. NULL: never.
+	 */
+	bool (*expired)(const struct dentry *dentry);
 	/* The dentry is freed: drop dentry->fs_data. Must not sleep. */
 	void (*release)(struct dentry *dentry);
 	/* The name shown for a dentry without parent: "pipe:[4026531]". malloc'ed. */

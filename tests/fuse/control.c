@@ -367,6 +367,7 @@ Test(fuse_control, sysctls_and_parameters_are_checked) /* J07, J08 */
 	struct op_ctx in_sys, in_proc;
 	struct cred *user = cred_new(1000, 1000, NULL, 0);
 	const char *bgreq = "/module/fuse/parameters/max_user_bgreq";
+	const char *inval_wq = "/module/fuse/parameters/inval_wq";
 	unsigned long by_memory = atomic_load(&fuse_params.max_user_bgreq);
 
 	filesystem_register(&sysfs_type);
@@ -389,6 +390,12 @@ Test(fuse_control, sysctls_and_parameters_are_checked) /* J07, J08 */
 	cr_assert_eq(set(&in_sys, bgreq, "0"), 1);
 	cr_assert_eq(atomic_load(&fuse_params.max_user_bgreq), by_memory);
 	cr_assert_str_eq(get(&in_sys, "/module/fuse/parameters/allow_sys_admin_access"), "N\n");
+	cr_assert_str_eq(get(&in_sys, inval_wq), "0\n");
+	cr_assert_eq(set(&in_sys, inval_wq, "4"), -EINVAL);
+	cr_assert_eq(set(&in_sys, inval_wq, "65536"), -EINVAL);
+	cr_assert_eq(set(&in_sys, inval_wq, "65535"), 5);
+	cr_assert_str_eq(get(&in_sys, inval_wq), "65535\n");
+	cr_assert_eq(set(&in_sys, inval_wq, "0"), 1);
 	in_proc.cred = user;
 	cr_assert_lt(set(&in_proc, "/sys/fs/fuse/max_pages_limit", "16"), 0);
 	cred_put(user);

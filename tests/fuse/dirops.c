@@ -3,6 +3,7 @@
 #include <linux/fs.h>
 #include <stdlib.h>
 
+#include "devfuse/params.h"
 #include "tests/support/daemon.h"
 
 TestSuite(fuse_dirops, .timeout = 120);
@@ -274,5 +275,20 @@ Test(fuse_dirops, inc_epoch_invalidates_every_name) /* F08, T08 */
 	expect_entry(d, FUSE_LOOKUP, 1, 5, S_IFREG | 0644, 0, 100);
 	cr_assert_eq(client_stat(d, "/a", &st), 0);
 	cr_assert_eq(client_stat(d, "/a", &st), 0);
+	DAEMON_STOP(d);
+}
+
+Test(fuse_dirops, inc_epoch_with_inval_wq_forgets_every_unused_name) /* F13, T08 */
+{
+	struct daemon *d = daemon_start(NULL);
+	struct path path = look_up(d, "/a", 5, S_IFREG | 0644);
+	struct path used = look_up(d, "/b", 6, S_IFREG | 0644);
+
+	path_put(&path);
+	atomic_store(&fuse_params.inval_wq, 5);
+	cr_assert_eq(daemon_notify(d, FUSE_NOTIFY_INC_EPOCH, NULL, 0), 16);
+	cr_assert(daemon_wait_forgotten(d, 5, 1));
+	cr_expect_eq(daemon_forgotten(d, 6), 0);
+	path_put(&used);
 	DAEMON_STOP(d);
 }

@@ -1,8 +1,10 @@
 /* LOOKUP and the life of cached entries; matrix 6.1. */
 #include <criterion/criterion.h>
+#include <fcntl.h>
 #include <sys/stat.h>
 #include <unistd.h>
 
+#include "devfuse/expire.h"
 #include "tests/support/daemon.h"
 
 TestSuite(fuse_lookup, .timeout = 120);
@@ -294,6 +296,63 @@ Test(fuse_lookup, eviction_forgets_all_lookups)
 	cr_assert(daemon_wait_forgotten(d, 5, 2));
 	cr_assert_eq(daemon_forgotten(d, 5), 2);
 	DAEMON_STOP(d);
+}
+
+static void lookup_dir_with_file(struct daemon *d, uint64_t dir, uint64_t file, uint64_t valid)
+{
+	const char *path = valid ? "/new/f" : "/old/f";
+	struct kstat st;
+
+	expect_entry(d, FUSE_LOOKUP, 1, dir, S_IFDIR | 0755, 0, valid);
+	expect_entry(d, FUSE_LOOKUP, dir, file, S_IFREG | 0644, 1, valid);
+	if (!valid)
+		expect_attr(d, FUSE_GETATTR, file, S_IFREG | 0644, 1, 0);
+	cr_assert_eq(client_stat(d, path, &st), 0);
+}
+
+/* F13: a directory goes with its last name. */
+Test(fuse_lookup, inval_wq_drops_what_is_expired)
+{
+	struct daemon *d = daemon_start(NULL);
+	struct kstat st;
+
+	lookup_dir_with_file(d, 5, 6, 0);
+	lookup_dir_with_file(d, 7, 8, 100);
+	fuse_expire_all();
+	cr_assert(daemon_wait_forgotten(d, 5, 1));
+	cr_assert(daemon_wait_forgotten(d, 6, 1));
+	cr_assert_eq(client_stat(d, "/new/f", &st), 0); /* still known */
+	DAEMON_STOP(d);
+}
+
+/* F13: the last put drops it, unless the daemon has given it new time. */
+Test(fuse_lookup, inval_wq_drops_a_name_in_use_at_its_end)
+{
+	for (unsigned valid = 0; valid <= 100; valid += 100) {
+		struct daemon *d = daemon_start(NULL);
+		struct file *file = NULL;
+		struct kstat st;
+
+		daemon_ignore(d, FUSE_FLUSH);
+		daemon_ignore(d, FUSE_RELEASE);
+		expect_entry(d, FUSE_LOOKUP, 1, 5, S_IFREG | 0644, 1, 0);
+		expect_open(d, FUSE_OPEN, 5, 3, 0);
+		cr_assert_eq(client_open(d, "/f", O_RDONLY, &file), 0);
+		fuse_expire_all();
+		expect_entry(d, FUSE_LOOKUP, 1, 5, S_IFREG | 0644, 1, valid);
+		if (!valid)
+			expect_attr(d, FUSE_GETATTR, 5, S_IFREG | 0644, 1, 0);
+		cr_assert_eq(client_stat(d, "/f", &st), 0);
+		if (!valid)
+			fuse_expire_all();
+		cr_expect_eq(daemon_forgotten(d, 5), 0);
+		cr_assert_eq(client_close(d, file), 0);
+		if (valid)
+			cr_assert_eq(client_stat(d, "/f", &st), 0);
+		else
+			cr_assert(daemon_wait_forgotten(d, 5, 2));
+		DAEMON_STOP(d);
+	}
 }
 
 /* D72: plain unmounting sends neither FORGET nor DESTROY. */
