@@ -216,9 +216,9 @@ int64_t sys_fstatfs(struct task *task, const uint64_t *args)
 
 static int64_t access_op(const struct op_ctx *ctx, const struct path *path, void *arg)
 {
-	unsigned mode = *(unsigned *)arg;
+	const unsigned *mode = arg;
 
-	return mode ? path_permission(ctx, path, mode | MAY_ACCESS) : 0;
+	return path_permission(ctx, path, *mode | MAY_ACCESS); /* F_OK, too: a FUSE daemon is asked */
 }
 
 /*

@@ -156,6 +156,7 @@ static void client(const char *mnt)
 	step("utimes now"); utimes("f", NULL);
 	step("fstat"); fd = open("f", O_RDONLY); fstat(fd, &st); close(fd);
 	step("access"); access("f", R_OK);
+	step("access, if it is there"); access("f", F_OK);
 	step("symlink"); symlink("f", "sym");
 	step("readlink"); readlink("sym", buf, sizeof(buf));
 	step("through a symlink"); stat("sym", &st);
