@@ -249,7 +249,9 @@ static bool dentry_retain(const struct dentry *dentry)
 {
 	unsigned flags = dentry_flags(dentry);
 
-	if (!(flags & DENTRY_HASHED) || (flags & DENTRY_DONTCACHE))
+	if (!(flags & DENTRY_HASHED) || (flags & (DENTRY_DONTCACHE | DENTRY_DISCONNECTED)))
+		return false;
+	if (dentry_flags(dentry->parent) & DENTRY_DISCONNECTED)
 		return false;
 	if (dentry->sb && dentry->sb->dying)
 		return false;

@@ -32,6 +32,11 @@ enum {
 	DENTRY_DONTCACHE = 16,
 	DENTRY_REFERENCED = 32, /* used again since it came to the LRU: spared once */
 	DENTRY_EXPIRED = 64,	/* dentry_ops.expired has said so, and nothing has changed since */
+	/*
+	 * Its place, or that of one above it, is not known: it came by a file handle. Such a one and
+	 * its children live as long as they are used.
+	 */
+	DENTRY_DISCONNECTED = 128,
 };
 
 struct dentry {
@@ -113,6 +118,17 @@ bool d_is_ancestor(struct dentry *ancestor, struct dentry *dentry); /* or the sa
 bool d_unlinked(const struct dentry *dentry);
 /* Some dentry of the inode; returns a reference or NULL. */
 struct dentry *d_find_alias(struct inode *inode);
+/* Some dentry of the inode that is `top` or below it; returns a reference or NULL. */
+struct dentry *d_find_alias_below(struct inode *inode, const struct dentry *top);
+/*
+ * Some dentry of the inode, a disconnected one if it has none. Takes the inode, returns a reference;
+ * NULL when out of memory.
+ */
+struct dentry *d_obtain_alias(struct inode *inode);
+/* Does the tree hold it? As far as was found out, see d_clear_disconnected(). */
+bool d_is_connected(struct dentry *dentry);
+/* Its place has been found: of it and of all above it. */
+void d_clear_disconnected(struct dentry *dentry);
 
 static inline bool d_is_positive(const struct dentry *dentry)
 {

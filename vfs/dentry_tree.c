@@ -7,6 +7,7 @@
 #include <stdlib.h>
 #include <string.h>
 
+#include "sentry/base/cleanup.h"
 #include "vfs/dentry.h"
 #include "vfs/dentry_internal.h"
 #include "vfs/inode.h"
@@ -38,11 +39,10 @@ bool d_unlinked(const struct dentry *dentry)
 	return !dentry_test(dentry, DENTRY_HASHED) && !dentry_is_root(dentry);
 }
 
-struct dentry *d_find_alias(struct inode *inode)
+static struct dentry *find_alias_locked(struct inode *inode)
 {
 	struct dentry *dentry, *found = NULL;
 
-	fb_mutex_lock(&dcache_lock);
 	list_for_each (dentry, &inode->dentries, alias_node) {
 		if (!found || dentry_test(dentry, DENTRY_HASHED))
 			found = dentry;
@@ -51,8 +51,75 @@ struct dentry *d_find_alias(struct inode *inode)
 	}
 	if (found)
 		found->count++;
+	return found;
+}
+
+struct dentry *d_find_alias(struct inode *inode)
+{
+	struct dentry *found;
+
+	fb_mutex_lock(&dcache_lock);
+	found = find_alias_locked(inode);
 	fb_mutex_unlock(&dcache_lock);
 	return found;
+}
+
+struct dentry *d_find_alias_below(struct inode *inode, const struct dentry *top)
+{
+	struct dentry *dentry, *found = NULL;
+
+	fb_mutex_lock(&dcache_lock);
+	list_for_each (dentry, &inode->dentries, alias_node)
+		if (dentry_is_ancestor_locked(top, dentry)) {
+			found = dentry;
+			found->count++;
+			break;
+		}
+	fb_mutex_unlock(&dcache_lock);
+	return found;
+}
+
+/* Disconnected dentries. */
+
+struct dentry *d_obtain_alias(struct inode *inode)
+{
+	struct dentry *fresh = dentry_make_anon(inode->sb, NULL, "/"), *found;
+
+	if (!fresh) {
+		inode_put(inode);
+		return NULL;
+	}
+	fb_mutex_lock(&dcache_lock);
+	found = find_alias_locked(inode);
+	if (!found) {
+		dentry_bind_locked(fresh, steal_ptr(inode));
+		dentry_set_flag_locked(fresh, DENTRY_DISCONNECTED);
+		found = steal_ptr(fresh);
+	}
+	fb_mutex_unlock(&dcache_lock);
+	dentry_put(fresh);
+	inode_put(inode);
+	return found;
+}
+
+bool d_is_connected(struct dentry *dentry)
+{
+	bool connected;
+
+	fb_mutex_lock(&dcache_lock);
+	while (dentry_test(dentry, DENTRY_DISCONNECTED) && !dentry_is_root(dentry))
+		dentry = dentry->parent;
+	connected = !dentry_test(dentry, DENTRY_DISCONNECTED);
+	fb_mutex_unlock(&dcache_lock);
+	return connected;
+}
+
+void d_clear_disconnected(struct dentry *dentry)
+{
+	fb_mutex_lock(&dcache_lock);
+	for (; dentry_test(dentry, DENTRY_DISCONNECTED); dentry = dentry->parent)
+		dentry_clear_flag_locked(dentry, DENTRY_DISCONNECTED);
+	fb_mutex_unlock(&dcache_lock);
 }
 
 /* Removal. */
@@ -349,6 +416,8 @@ static int splice_dir_locked(struct dentry *dentry, struct dentry *alias, bool h
 		return 0;
 	}
 	move_locked(alias, dentry, false, dispose);
+	if (!dentry_test(alias->parent, DENTRY_DISCONNECTED))
+		dentry_clear_flag_locked(alias, DENTRY_DISCONNECTED);
 	alias->count++;
 	return 0;
 }
