@@ -121,8 +121,10 @@ uint64_t fuse_lock_owner(const struct fuse_super *fs, const void *identity)
 
 uint32_t fuse_wire_flags(const struct file *file)
 {
-	uint32_t flags = atomic_load(&((struct file *)(uintptr_t)file)->flags) | FUSE_O_LARGEFILE;
+	uint32_t flags = atomic_load(&((struct file *)(uintptr_t)file)->flags);
 
+	if (!(file->fmode & FMODE_KERNEL))
+		flags |= FUSE_O_LARGEFILE;
 	return file->fmode & FMODE_EXEC ? flags | WIRE_EXEC : flags;
 }
 

@@ -26,6 +26,7 @@ enum {
 	FMODE_STREAM = 64, /* no position (FOPEN_STREAM, pipes) */
 	FMODE_NOSEEK = 128, /* FOPEN_NONSEEKABLE: -ESPIPE for lseek, pread, pwrite */
 	FMODE_DENYWRITE = 256, /* a running program: the last put does inode_allow_write_access() */
+	FMODE_KERNEL = 512,    /* by dentry_open() */
 };
 
 struct file {

@@ -61,6 +61,12 @@ struct open_args {
 /* All of open(2) but the descriptor; returns a reference. */
 int vfs_open(const struct op_ctx *ctx, const struct path *base, const char *name,
 	     const struct open_args *args, struct file **ret_file);
+/*
+ * For the kernel itself: no permission is asked for, and the file system gets the flags as they are,
+ * without O_LARGEFILE. No O_CREAT, no O_TRUNC.
+ */
+int dentry_open(const struct op_ctx *ctx, const struct path *path, unsigned flags,
+		struct file **ret_file);
 /* Opens what is already found (open_by_handle, /proc/PID/fd). */
 int vfs_open_path(const struct op_ctx *ctx, const struct path *path, unsigned flags,
 		  struct file **ret_file);

@@ -194,6 +194,23 @@ static int open_found(const struct op_ctx *ctx, const struct path *path, const s
 	return err;
 }
 
+int dentry_open(const struct op_ctx *ctx, const struct path *path, unsigned flags,
+		struct file **ret_file)
+{
+	struct file *file;
+	int err = file_new(ctx, path, flags, &file);
+
+	if (err)
+		return err;
+	file->fmode |= FMODE_KERNEL;
+	err = file_do_open(ctx, file);
+	if (err)
+		file_put(file);
+	else
+		*ret_file = file;
+	return err;
+}
+
 int vfs_open_path(const struct op_ctx *ctx, const struct path *path, unsigned flags,
 		  struct file **ret_file)
 {
