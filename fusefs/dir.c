@@ -64,8 +64,8 @@ void fuse_dir_changed(struct inode *dir)
 	atomic_fetch_add(&fuse_i(dir)->dir_changes, 1);
 }
 
-static int send_lookup(const struct op_ctx *ctx, struct inode *dir, const char *name,
-		       struct fuse_entry_out *ret_out, unsigned *ret_incarnation)
+int fuse_send_lookup(const struct op_ctx *ctx, struct inode *dir, const char *name,
+		     struct fuse_entry_out *ret_out, unsigned *ret_incarnation)
 {
 	struct fuse_args args;
 	int err;
@@ -91,7 +91,7 @@ static int revalidate_positive(const struct op_ctx *ctx, struct inode *dir, stru
 
 	if (!name)
 		return -ENOMEM;
-	err = send_lookup(ctx, dir, name, &out, &incarnation);
+	err = fuse_send_lookup(ctx, dir, name, &out, &incarnation);
 	free(name);
 	if (err == -ENOMEM || err == -EINTR)
 		return err;
@@ -172,7 +172,7 @@ static int do_lookup(const struct op_ctx *ctx, struct inode *dir, struct dentry 
 	struct inode *inode = NULL;
 	int64_t expiry = 0;
 	unsigned incarnation;
-	int err = send_lookup(ctx, dir, dentry->name, &out, &incarnation);
+	int err = fuse_send_lookup(ctx, dir, dentry->name, &out, &incarnation);
 
 	if (err && err != -ENOENT)
 		return err;

@@ -309,6 +309,9 @@ void fuse_dir_changed(struct inode *dir);
 /* The target of a symlink is read again. */
 void fuse_forget_link(struct inode *inode);
 
+/* LOOKUP of that name. */
+int fuse_send_lookup(const struct op_ctx *ctx, struct inode *dir, const char *name,
+		     struct fuse_entry_out *ret_out, unsigned *ret_incarnation);
 /* The answer of a LOOKUP, checked: *ret_inode NULL for a negative one. */
 int fuse_inode_of_entry(struct superblock *sb, struct fuse_entry_out *out, unsigned incarnation,
 			uint64_t version, uint64_t evicted, struct inode **ret_inode);
@@ -501,9 +504,13 @@ ssize_t fuse_send_ioctl(const struct op_ctx *ctx, struct fuse_file *ff,
 int fuse_fileattr_get(const struct op_ctx *ctx, struct dentry *dentry, struct fileattr *fa);
 int fuse_fileattr_set(const struct op_ctx *ctx, struct dentry *dentry, const struct fileattr *fa);
 /* handle.c */
-int fuse_encode_fh(struct inode *inode, bool only_id, struct vfs_handle *handle);
+int fuse_encode_fh(struct inode *inode, struct inode *parent, bool only_id,
+		   struct vfs_handle *handle);
 int fuse_fh_to_inode(const struct op_ctx *ctx, struct superblock *sb,
 		     const struct vfs_handle *handle, struct inode **ret_inode);
+int fuse_fh_to_parent(const struct op_ctx *ctx, struct superblock *sb,
+		      const struct vfs_handle *handle, struct inode **ret_inode);
+int fuse_get_parent(const struct op_ctx *ctx, struct inode *dir, struct inode **ret_parent);
 long fuse_ioctl(const struct op_ctx *ctx, struct file *file, unsigned cmd, uint64_t arg);
 unsigned fuse_poll(const struct op_ctx *ctx, struct file *file, struct poll_table *table);
 void fuse_poll_wake(struct fuse_super *fs, uint64_t kh, bool all);

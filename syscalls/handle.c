@@ -20,6 +20,9 @@
 #ifndef AT_HANDLE_MNT_ID_UNIQUE
 #define AT_HANDLE_MNT_ID_UNIQUE 0x001
 #endif
+#ifndef AT_HANDLE_CONNECTABLE
+#define AT_HANDLE_CONNECTABLE 0x002
+#endif
 
 /* What a guest's struct file_handle begins with. */
 struct handle_head {
@@ -31,6 +34,7 @@ struct name_to_handle {
 	struct task *task;
 	gva_t handle_gva, mnt_id_gva;
 	unsigned flags;
+	enum handle_kind kind;
 };
 
 static int put_mnt_id(const struct name_to_handle *req, const struct path *path)
@@ -48,13 +52,12 @@ static int64_t name_to_handle_op(const struct op_ctx *ctx, const struct path *pa
 {
 	const struct name_to_handle *req = arg;
 	struct vfs_handle handle = {0};
-	bool only_id = (req->flags & AT_HANDLE_FID) != 0;
 	struct handle_head head;
 	int err;
 
 	(void)ctx;
 	/* Whether it has handles at all comes before the arguments. */
-	err = vfs_name_to_handle(path, only_id, &handle);
+	err = vfs_name_to_handle(path, req->kind, &handle);
 	if (err != -EOVERFLOW)
 		return err;
 	if (copy_from_guest(req->task, &head, req->handle_gva, sizeof(head)))
@@ -62,7 +65,7 @@ static int64_t name_to_handle_op(const struct op_ctx *ctx, const struct path *pa
 	if (head.bytes > HANDLE_BYTES_MAX)
 		return -EINVAL;
 	handle.bytes = head.bytes;
-	err = vfs_name_to_handle(path, only_id, &handle);
+	err = vfs_name_to_handle(path, req->kind, &handle);
 	if (err && err != -EOVERFLOW)
 		return err;
 	head.bytes = handle.bytes;
@@ -77,28 +80,36 @@ static int64_t name_to_handle_op(const struct op_ctx *ctx, const struct path *pa
 
 int64_t sys_name_to_handle_at(struct task *task, const uint64_t *args)
 {
-	struct name_to_handle req = {task, args[2], args[3], (unsigned)args[4]};
+	struct name_to_handle req = {task, args[2], args[3], (unsigned)args[4], HANDLE_OPENABLE};
 
 	if (req.flags & ~(unsigned)(AT_SYMLINK_FOLLOW | AT_EMPTY_PATH | AT_HANDLE_FID |
-				    AT_HANDLE_MNT_ID_UNIQUE))
+				    AT_HANDLE_MNT_ID_UNIQUE | AT_HANDLE_CONNECTABLE))
 		return -EINVAL;
+	/* A place to be found again is what an id is not, and an open file may not have. */
+	if ((req.flags & AT_HANDLE_CONNECTABLE) && (req.flags & (AT_HANDLE_FID | AT_EMPTY_PATH)))
+		return -EINVAL;
+	if (req.flags & AT_HANDLE_FID)
+		req.kind = HANDLE_ID;
+	else if (req.flags & AT_HANDLE_CONNECTABLE)
+		req.kind = HANDLE_CONNECTABLE;
 	return at_path_do(task, task_ctx(task), (int)args[0], args[1],
 			  at_lookup_flags((int)req.flags, false), name_to_handle_op, &req);
 }
 
-static int get_handle(struct task *task, gva_t handle_gva, struct vfs_handle *ret_handle)
+static int get_handle_head(struct task *task, gva_t handle_gva, struct vfs_handle *ret_handle)
 {
 	struct handle_head head;
 
 	if (copy_from_guest(task, &head, handle_gva, sizeof(head)))
 		return -EFAULT;
-	if (head.bytes == 0 || head.bytes > HANDLE_BYTES_MAX || head.type < 0 || head.type > 0xffff)
+	if (head.bytes == 0 || head.bytes > HANDLE_BYTES_MAX || head.type < 0 ||
+	    ((uint32_t)head.type & FILEID_USER_FLAGS_MASK & ~FILEID_VALID_USER_FLAGS))
 		return -EINVAL;
 	*ret_handle = (struct vfs_handle){.bytes = head.bytes, .type = head.type};
-	return copy_from_guest(task, ret_handle->words, handle_gva + sizeof(head), head.bytes);
+	return 0;
 }
 
-/* The place whose mount the handle belongs to; references. */
+/* The place whose mount the handle belongs to; references. cf. get_path_anchor() */
 static int anchor(struct task *task, int fd, struct path *ret_path)
 {
 	struct file *file;
@@ -107,7 +118,7 @@ static int anchor(struct task *task, int fd, struct path *ret_path)
 		fs_get_cwd(task_ctx(task)->fs, ret_path);
 		return 0;
 	}
-	file = task_file_raw(task, fd);
+	file = task_file(task, fd);
 	if (!file)
 		return -EBADF;
 	*ret_path = file->path;
@@ -116,27 +127,28 @@ static int anchor(struct task *task, int fd, struct path *ret_path)
 	return 0;
 }
 
+/* cf. handle_to_path(): in its order. */
 int64_t sys_open_by_handle_at(struct task *task, const uint64_t *args)
 {
 	const struct op_ctx *ctx = task_ctx(task);
 	unsigned flags = (unsigned)args[2];
-	struct path base, path;
 	struct vfs_handle handle;
 	struct file *file;
-	int err = anchor(task, (int)args[0], &base);
+	struct path base;
+	int err = get_handle_head(task, args[1], &handle);
 
+	if (!err)
+		err = anchor(task, (int)args[0], &base);
 	if (err)
 		return err;
-	err = task_capable(task, CAP_DAC_READ_SEARCH) ? 0 : -EPERM;
+	if (!task_capable(task, CAP_DAC_READ_SEARCH))
+		err = -EPERM;
+	else
+		err = copy_from_guest(task, handle.words, args[1] + sizeof(struct handle_head),
+				      handle.bytes);
 	if (!err)
-		err = get_handle(task, args[1], &handle);
-	if (!err)
-		err = base.mnt ? vfs_handle_to_path(ctx, base.mnt, &handle, &path) : -ESTALE;
+		err = vfs_open_by_handle(ctx, &base, &handle, flags, &file);
 	path_put(&base);
-	if (err)
-		return err;
-	err = vfs_open_path(ctx, &path, flags, &file);
-	path_put(&path);
 	return err ? err : task_install(task, file, (flags & O_CLOEXEC) != 0);
 }
 

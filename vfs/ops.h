@@ -47,12 +47,18 @@ struct superblock_ops {
 	int (*statfs)(const struct op_ctx *ctx, struct dentry *dentry, struct kstatfs *ret_statfs);
 	int (*sync_fs)(const struct op_ctx *ctx, struct superblock *sb);
 	/*
-	 * File handles, see handle.h. only_id: it will not be opened. NULL: -EOPNOTSUPP, but for
-	 * only_id; NULL or an error of fh_to_inode: -ESTALE. none, may sleep
+	 * File handles, see handle.h; the type without flags. parent: to be in it, too, or NULL.
+	 * only_id: it will not be opened. NULL: -EOPNOTSUPP, but for only_id. none, may sleep
 	 */
-	int (*encode_fh)(struct inode *inode, bool only_id, struct vfs_handle *handle);
+	int (*encode_fh)(struct inode *inode, struct inode *parent, bool only_id,
+			 struct vfs_handle *handle);
+	/* What is in it, with a reference. NULL or an error: -ESTALE. none, may sleep */
 	int (*fh_to_inode)(const struct op_ctx *ctx, struct superblock *sb,
 			   const struct vfs_handle *handle, struct inode **ret_inode);
+	int (*fh_to_parent)(const struct op_ctx *ctx, struct superblock *sb,
+			    const struct vfs_handle *handle, struct inode **ret_inode);
+	/* The directory that this one is in. none, may sleep */
+	int (*get_parent)(const struct op_ctx *ctx, struct inode *dir, struct inode **ret_parent);
 	/* umount2(MNT_FORCE): abort what is under way. */
 	void (*umount_begin)(struct superblock *sb);
 	/* No namespace has a mount of it any more; it may still be in use (umount -l). */

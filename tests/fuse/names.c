@@ -249,6 +249,22 @@ Test(fuse_names, a_bad_acl_grants_nothing)
 	DAEMON_STOP(d);
 }
 
+/* Where a handle leads, on the mount of `base`. */
+static int find(struct daemon *d, const struct path *base, const struct vfs_handle *handle,
+		struct path *ret_path)
+{
+	struct path root = {base->mnt, base->mnt->root};
+	struct file *file;
+	int err = vfs_open_by_handle(CTX, &root, handle, O_PATH, &file);
+
+	if (err)
+		return err;
+	*ret_path = file->path;
+	path_get(ret_path);
+	file_put(file);
+	return 0;
+}
+
 /* F165 */
 Test(fuse_names, a_handle_finds_its_node) /* B04, F09 */
 {
@@ -258,30 +274,139 @@ Test(fuse_names, a_handle_finds_its_node) /* B04, F09 */
 	struct fuse_entry_out wrong = make_entry(9, S_IFREG | 0644, 0, 100);
 	struct step *s;
 
-	cr_assert_eq(vfs_name_to_handle(&path, false, &h), 0);
+	cr_assert_eq(vfs_name_to_handle(&path, HANDLE_OPENABLE, &h), 0);
 	cr_assert_eq(h.type, 0x81);
 	cr_assert_eq(h.bytes, 12);
 	cr_assert_eq(h.words[1], 5);
-	cr_assert_eq(vfs_handle_to_path(CTX, path.mnt, &h, &found), 0);
+	cr_assert_eq(find(d, &path, &h, &found), 0);
 	cr_assert_eq(found.dentry, path.dentry);
 	path_put(&found);
 	h.words[1] = 8; /* not cached: the daemon is asked for the node itself */
 	s = expect_entry(d, FUSE_LOOKUP, 8, 8, S_IFREG | 0644, 0, 100);
-	cr_assert_eq(vfs_handle_to_path(CTX, path.mnt, &h, &found), 0);
+	cr_assert_eq(find(d, &path, &h, &found), 0);
 	cr_assert_str_eq(step_body(s), ".");
 	cr_assert_eq(found.dentry->parent, found.dentry); /* in no directory */
 	path_put(&found);
 	cr_assert(daemon_wait_forgotten(d, 8, 1));
 	h.words[1] = 7;
 	expect_reply(d, FUSE_LOOKUP, 7, &wrong, sizeof(wrong)); /* another node */
-	cr_assert_eq(vfs_handle_to_path(CTX, path.mnt, &h, &found), -ESTALE);
+	cr_assert_eq(find(d, &path, &h, &found), -ESTALE);
 	h.words[1] = 6;
 	expect_error(d, FUSE_LOOKUP, 6, ENOENT);
-	cr_assert_eq(vfs_handle_to_path(CTX, path.mnt, &h, &found), -ESTALE);
-	h.words[1] = 3; /* a directory that nobody has walked to has no place in the tree */
+	cr_assert_eq(find(d, &path, &h, &found), -ESTALE);
+	h.words[1] = 3; /* a directory without a parent has no place in the tree */
 	expect_entry(d, FUSE_LOOKUP, 3, 3, S_IFDIR | 0755, 0, 100);
-	cr_assert_eq(vfs_handle_to_path(CTX, path.mnt, &h, &found), -ESTALE);
+	expect_error(d, FUSE_LOOKUP, 3, ENOENT);
+	cr_assert_eq(find(d, &path, &h, &found), -ESTALE);
 	path_put(&path);
+	DAEMON_STOP(d);
+}
+
+/* The name of node `child` in `dir` is looked for, and found. */
+static void expect_name(struct daemon *d, uint64_t dir, uint64_t child, const char *name,
+			uint32_t mode)
+{
+	static char bufs[4][100]; /* borrowed by the steps */
+	static unsigned next;
+	char *buf = bufs[next++ % 4];
+	size_t len = make_dirent(buf, child, 1, name, mode >> 12);
+
+	expect_open(d, FUSE_OPENDIR, dir, 8, 0);
+	expect_reply(d, FUSE_READDIR, dir, buf, len);
+	expect_entry(d, FUSE_LOOKUP, dir, child, mode, 0, 100);
+}
+
+static struct step *expect_parent(struct daemon *d, uint64_t dir, uint64_t parent, const char *name)
+{
+	struct step *s = expect_entry(d, FUSE_LOOKUP, dir, parent, S_IFDIR | 0755, 0, 100);
+
+	expect_name(d, parent, dir, name, S_IFDIR | 0755);
+	return s;
+}
+
+static void expect_path(const struct path *path, const char *text)
+{
+	struct path root = {path->mnt, path->mnt->root};
+	char *shown = d_path(path, &root);
+
+	cr_expect_str_eq(shown, text);
+	free(shown);
+}
+
+/* F165: by LOOKUP of its "..", and the listing of what that is. */
+Test(fuse_names, a_directory_by_handle_gets_its_place)
+{
+	struct daemon *d = start(FUSE_EXPORT_SUPPORT);
+	struct path path = look_up(d, "/f", 5, S_IFREG | 0644), found;
+	struct vfs_handle h = {.bytes = 12, .type = 0x81, .words = {0, 3, 1}};
+	struct step *s;
+
+	daemon_ignore(d, FUSE_RELEASEDIR);
+	expect_entry(d, FUSE_LOOKUP, 3, 3, S_IFDIR | 0755, 0, 100);
+	expect_parent(d, 3, 4, "x");
+	s = expect_parent(d, 4, 1, "d");
+	cr_assert_eq(find(d, &path, &h, &found), 0);
+	cr_expect_str_eq(step_body(s), "..");
+	expect_path(&found, "/d/x");
+	cr_expect_eq(dentry_test(found.dentry, DENTRY_DISCONNECTED), 0);
+	path_put(&found);
+	cr_assert_eq(find(d, &path, &h, &found), 0); /* cached now, as any other */
+	path_put(&found);
+	path_put(&path);
+	DAEMON_STOP(d);
+}
+
+/* F165: what was found on the way to nowhere is forgotten. */
+Test(fuse_names, a_directory_that_leads_nowhere_is_stale)
+{
+	struct daemon *d = start(FUSE_EXPORT_SUPPORT);
+	struct path path = look_up(d, "/f", 5, S_IFREG | 0644), found;
+	struct vfs_handle h = {.bytes = 12, .type = 0x81, .words = {0, 3, 1}};
+
+	daemon_ignore(d, FUSE_RELEASEDIR);
+	expect_entry(d, FUSE_LOOKUP, 3, 3, S_IFDIR | 0755, 0, 100);
+	expect_parent(d, 3, 4, "x");
+	expect_error(d, FUSE_LOOKUP, 4, ENOENT);
+	cr_assert_eq(find(d, &path, &h, &found), -ESTALE);
+	cr_assert(daemon_wait_forgotten(d, 3, 2));
+	cr_assert(daemon_wait_forgotten(d, 4, 1));
+	h.words[1] = 6; /* two that are in each other */
+	expect_entry(d, FUSE_LOOKUP, 6, 6, S_IFDIR | 0755, 0, 100);
+	expect_parent(d, 6, 7, "x");
+	expect_parent(d, 7, 6, "y");
+	cr_assert_eq(find(d, &path, &h, &found), -ESTALE);
+	cr_assert(daemon_wait_forgotten(d, 6, 3));
+	cr_assert(daemon_wait_forgotten(d, 7, 2));
+	path_put(&path);
+	DAEMON_STOP(d);
+}
+
+/* F165 */
+Test(fuse_names, a_connectable_handle_leads_below_the_directory_only)
+{
+	struct daemon *d = start(FUSE_EXPORT_SUPPORT);
+	struct path file = look_up(d, "/f", 5, S_IFREG | 0644), dir = look_up(d, "/d", 4, S_IFDIR | 0755);
+	struct vfs_handle h = {.bytes = 20}, of_dir = {.bytes = 128};
+	struct file *opened;
+
+	cr_assert_eq(vfs_name_to_handle(&file, HANDLE_CONNECTABLE, &h), -EOVERFLOW);
+	cr_assert_eq(h.bytes, 24);
+	cr_assert_eq(vfs_name_to_handle(&file, HANDLE_CONNECTABLE, &h), 0);
+	cr_expect_eq(h.type, 0x10082);
+	cr_expect_eq(h.words[1], 5);
+	cr_expect_eq(h.words[4], 1);
+	cr_assert_eq(vfs_name_to_handle(&dir, HANDLE_CONNECTABLE, &of_dir), 0);
+	cr_expect_eq(of_dir.bytes, 12);
+	cr_expect_eq(of_dir.type, 0x30081);
+	cr_assert_eq(vfs_open_by_handle(CTX, &dir, &of_dir, O_PATH, &opened), 0);
+	file_put(opened);
+	daemon_ignore(d, FUSE_RELEASEDIR);
+	expect_name(d, 1, 5, "f", S_IFREG | 0644);
+	cr_assert_eq(vfs_open_by_handle(CTX, &dir, &h, O_PATH, &opened), -ESTALE);
+	h.type |= FILEID_IS_DIR;
+	cr_assert_eq(vfs_open_by_handle(CTX, &file, &h, O_PATH, &opened), -ESTALE);
+	path_put(&file);
+	path_put(&dir);
 	DAEMON_STOP(d);
 }
 
@@ -292,12 +417,12 @@ Test(fuse_names, without_export_support_nothing_is_asked)
 	struct path path = look_up(d, "/f", 5, S_IFREG | 0644), found;
 	struct vfs_handle h = {.bytes = 128};
 
-	cr_assert_eq(vfs_name_to_handle(&path, false, &h), 0);
+	cr_assert_eq(vfs_name_to_handle(&path, HANDLE_OPENABLE, &h), 0);
 	h.words[1] = 8;
-	cr_assert_eq(vfs_handle_to_path(CTX, path.mnt, &h, &found), -ESTALE);
+	cr_assert_eq(find(d, &path, &h, &found), -ESTALE);
 	h.words[1] = 5;
 	h.words[2]++;
-	cr_assert_eq(vfs_handle_to_path(CTX, path.mnt, &h, &found), -ESTALE);
+	cr_assert_eq(find(d, &path, &h, &found), -ESTALE);
 	path_put(&path);
 	DAEMON_STOP(d);
 }
@@ -309,10 +434,10 @@ Test(fuse_names, no_export_support_leaves_handles_as_ids_only)
 	struct path path = look_up(d, "/f", 5, S_IFREG | 0644), found;
 	struct vfs_handle h = {.bytes = 128};
 
-	cr_assert_eq(vfs_name_to_handle(&path, false, &h), -EOPNOTSUPP);
-	cr_assert_eq(vfs_name_to_handle(&path, true, &h), 0);
+	cr_assert_eq(vfs_name_to_handle(&path, HANDLE_OPENABLE, &h), -EOPNOTSUPP);
+	cr_assert_eq(vfs_name_to_handle(&path, HANDLE_ID, &h), 0);
 	cr_assert_eq(h.words[1], 5);
-	cr_assert_eq(vfs_handle_to_path(CTX, path.mnt, &h, &found), -ESTALE);
+	cr_assert_eq(find(d, &path, &h, &found), -ESTALE);
 	path_put(&path);
 	DAEMON_STOP(d);
 }

@@ -14,18 +14,24 @@
 #include <sys/xattr.h>
 
 #define NOTIFY_INC_EPOCH 8 /* 7.44 */
+#define AT_CONNECTABLE 2 /* 6.13 */
 
-enum { ROOT = 1, FILE_ = 2, LINK = 3, DIR_ = 4, PLAIN = 5, HIDDEN = 9, NODES = 16 };
+enum { ROOT = 1, FILE_ = 2, LINK = 3, DIR_ = 4, PLAIN = 5, HIDDEN = 9, IN = 10, ER = 11, LEAF = 12, LOST = 13,
+       UNLISTED = 14, NODES = 16 };
 
 static struct node {
 	const char *name;
 	unsigned mode, uid, gid, flags;
+	unsigned parent; /* of those that no step walks to */
 	char acl[2][200];
 	size_t acl_len[2];
 } nodes[NODES] = {
 	[ROOT] = {"", S_IFDIR | 0755, 0, 0}, [FILE_] = {"f", S_IFREG | 02664, 1000, 2000},
 	[LINK] = {"link", S_IFLNK | 0777, 0, 0}, [DIR_] = {"d", S_IFDIR | 0777, 0, 0},
 	[PLAIN] = {"plain", S_IFREG | 0666, 0, 0}, [HIDDEN] = {"", S_IFREG | 0644, 0, 0},
+	[IN] = {"in", S_IFDIR | 0755, .parent = DIR_}, [ER] = {"er", S_IFDIR | 0755, .parent = IN},
+	[LEAF] = {"leaf", S_IFREG | 0644, .parent = ER}, [LOST] = {"lost", S_IFDIR | 0755},
+	[UNLISTED] = {"unlisted", S_IFDIR | 0755, .parent = DIR_},
 };
 static unsigned mtime = 1000;
 
@@ -57,8 +63,15 @@ static void reply_entry(unsigned id, uint64_t generation)
 
 static void look_up(unsigned dir)
 {
-	if (strcmp(body, ".") == 0 && dir == HIDDEN)
-		return reply_entry(HIDDEN, 1);
+	if (strcmp(body, ".") == 0 && (dir == DIR_ || (dir >= HIDDEN && dir <= UNLISTED)))
+		return reply_entry(dir, 1);
+	if (strcmp(body, "..") == 0 && nodes[dir].parent)
+		return reply_entry(nodes[dir].parent, 1);
+	if (strcmp(body, "..") == 0 && dir == DIR_)
+		return reply_entry(ROOT, 0);
+	for (unsigned i = IN; i <= LEAF; i++)
+		if (dir == nodes[i].parent && strcmp(nodes[i].name, body) == 0)
+			return reply_entry(i, 1);
 	for (unsigned i = FILE_; i < HIDDEN; i++)
 		if (dir == ROOT && nodes[i].name && strcmp(nodes[i].name, body) == 0)
 			return reply_entry(i, 1);
@@ -71,7 +84,9 @@ static void list(unsigned dir)
 	char buf[1000] = {0};
 	size_t len = 0;
 
-	for (i = i < FILE_ ? FILE_ : i; dir == ROOT && i <= PLAIN; i++) {
+	for (i = i < FILE_ ? FILE_ : i; i <= LEAF; i++) {
+		if (!(dir == ROOT ? i <= PLAIN : nodes[i].parent == dir))
+			continue;
 		struct fuse_dirent *d = (void *)(buf + len);
 
 		*d = (struct fuse_dirent){i, i + 1, strlen(nodes[i].name), nodes[i].mode >> 12};
@@ -217,6 +232,11 @@ static void command(const char *text)
 		notify(FUSE_NOTIFY_INVAL_INODE, &out, sizeof(out));
 	} else if (strcmp(text, "epoch") == 0) {
 		notify(NOTIFY_INC_EPOCH, NULL, 0);
+	} else if (strcmp(text, "drop") == 0) {
+		struct { struct fuse_notify_inval_entry_out out; char name[4]; } in = {{DIR_, 2}, "in"}, d = {{ROOT, 1}, "d"};
+
+		notify(FUSE_NOTIFY_INVAL_ENTRY, &in, sizeof(in.out) + 3);
+		notify(FUSE_NOTIFY_INVAL_ENTRY, &d, sizeof(d.out) + 2);
 	} else if (strcmp(text, "mtime") == 0) {
 		mtime++;
 	}
@@ -345,13 +365,81 @@ static void handle_of(const char *path, unsigned room, int flags)
 	tell("  = %s bytes=%u", n < 0 ? strerrorname_np(errno) : "0", h.w.bytes);
 	if (n == 0)
 		tell("  type=%#x %x %x %x", h.w.type, h.w.words[0], h.w.words[1], h.w.words[2]);
+	if (n == 0 && h.w.bytes == 24)
+		tell("  parent %x %x %x", h.w.words[3], h.w.words[4], h.w.words[5]);
+}
+
+static int open_handle_at(int at, unsigned node, unsigned generation, unsigned bytes, int type)
+{
+	union handle h = {.w = {bytes, type, {0, node, generation}}};
+
+	return open_by_handle_at(at, &h.h, O_RDONLY);
 }
 
 static int open_handle(unsigned node, unsigned generation, unsigned bytes, int type)
 {
-	union handle h = {.w = {bytes, type, {0, node, generation}}};
+	return open_handle_at(AT_FDCWD, node, generation, bytes, type);
+}
 
-	return open_by_handle_at(AT_FDCWD, &h.h, O_RDONLY);
+static int open_child(int at, unsigned node, unsigned parent, int type)
+{
+	union handle h = {.w = {24, type, {0, node, 1, 0, parent, parent != ROOT}}};
+
+	return open_by_handle_at(at, &h.h, O_RDONLY);
+}
+
+static void tell_path(int fd)
+{
+	char link[40], target[4096], cwd[4096];
+	ssize_t n;
+
+	snprintf(link, sizeof(link), "/proc/self/fd/%d", fd);
+	n = readlink(link, target, sizeof(target) - 1);
+	target[n < 0 ? 0 : n] = 0;
+	getcwd(cwd, sizeof(cwd));
+	tell("  at %s", strncmp(target, cwd, strlen(cwd)) ? target : target + strlen(cwd));
+	close(fd);
+}
+
+static int open_nothing(void) { return open_by_handle_at(AT_FDCWD, &(union handle){}.h, O_RDONLY); }
+static int open_unreadable(void) { return open_by_handle_at(AT_FDCWD, (void *)8, O_RDONLY); }
+
+static void connectable(void)
+{
+	int fd;
+
+	step("connectable handle"); handle_of("f", 128, AT_CONNECTABLE);
+	step("with too little room"); handle_of("f", 12, AT_CONNECTABLE);
+	step("of a directory"); handle_of("d", 128, AT_CONNECTABLE);
+	step("of the mount point"); handle_of(".", 128, AT_CONNECTABLE);
+	step("and as an id"); handle_of("f", 128, AT_CONNECTABLE | 0x200);
+	step("of an empty path"); handle_of("", 128, AT_CONNECTABLE | AT_EMPTY_PATH);
+	step("opened"); tell_path(TELL(open_child(AT_FDCWD, FILE_, ROOT, 0x10082)));
+	step("a known file of another parent"); tell_path(TELL(open_child(AT_FDCWD, FILE_, DIR_, 0x10082)));
+	fd = open("d", O_PATH);
+	step("by a descriptor that only names"); TELL(open_child(fd, FILE_, ROOT, 0x10082)); close(fd);
+	fd = open("d", O_RDONLY);
+	step("from below"); TELL(open_child(fd, FILE_, ROOT, 0x10082));
+	step("a directory from itself"); tell_path(TELL(open_handle_at(fd, DIR_, 1, 12, 0x30081)));
+	step("the same without the flag"); tell_path(TELL(open_child(fd, FILE_, ROOT, 0x82))); close(fd);
+	step("a file as a directory"); TELL(open_handle(FILE_, 1, 12, 0x20081));
+	step("a directory as a directory"); tell_path(TELL(open_handle(DIR_, 1, 12, 0x30081)));
+	step("with other flags"); TELL(open_handle(FILE_, 1, 12, 0x40081));
+	step("drop");
+	step("a file that is not cached"); fd = TELL(open_handle(LEAF, 1, 12, 0x81)); tell_path(fd);
+	step("without its parent"); TELL(open_handle(LEAF, 1, 12, 0x10081));
+	step("of another parent"); TELL(open_child(AT_FDCWD, LEAF, DIR_, 0x10082));
+	step("drop");
+	step("with its parent"); tell_path(TELL(open_child(AT_FDCWD, LEAF, ER, 0x10082)));
+	step("again"); tell_path(TELL(open_child(AT_FDCWD, LEAF, ER, 0x10082)));
+	step("drop");
+	step("a directory that is not cached"); tell_path(TELL(open_handle(ER, 1, 12, 0x81)));
+	step("what is in it"); TELL(access("d/in/er/leaf", F_OK));
+	step("one without a parent"); TELL(open_handle(LOST, 1, 12, 0x81));
+	step("one that its parent does not list"); TELL(open_handle(UNLISTED, 1, 12, 0x81));
+	step("no bytes and no right"); as(1000, open_nothing);
+	step("no memory and no right"); as(1000, open_unreadable);
+	step("no bytes and no descriptor"); TELL(open_by_handle_at(99, &(union handle){}.h, O_RDONLY));
 }
 
 static int open_f(void) { return open_handle(FILE_, 1, 12, 0x81); }
@@ -375,7 +463,7 @@ static void handles(void)
 	step("another generation"); TELL(open_handle(FILE_, 2, 12, 0x81));
 	step("a node that is not cached"); fd = TELL(open_handle(HIDDEN, 1, 12, 0x81));
 	tell("  ino %d", fd < 0 || fstat(fd, &st) ? -1 : (int)st.st_ino); close(fd);
-	step("a node that is not"); TELL(open_handle(HIDDEN + 1, 1, 12, 0x81));
+	step("a node that is not"); TELL(open_handle(NODES - 1, 1, 12, 0x81));
 	step("node 0"); TELL(open_handle(0, 1, 12, 0x81));
 	step("too short"); TELL(open_handle(FILE_, 1, 8, 0x81));
 	step("of no bytes"); TELL(open_handle(FILE_, 1, 0, 0x81));
@@ -414,7 +502,7 @@ static void client(const char *mnt)
 	step("chdir"); /* INIT is over */
 	if (chdir(mnt))
 		_exit(6);
-	symlinks(); listings(); acls(); handles(); attrs();
+	symlinks(); listings(); acls(); handles(); connectable(); attrs();
 	step("chdir"); chdir("/");
 	_exit(0);
 }

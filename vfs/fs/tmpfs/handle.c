@@ -13,11 +13,13 @@ static uint32_t generation(const struct inode *inode)
 					      tmpfs_info(inode->sb)->handle_seed);
 }
 
-int tmpfs_encode_fh(struct inode *inode, bool only_id, struct vfs_handle *handle)
+int tmpfs_encode_fh(struct inode *inode, struct inode *parent, bool only_id,
+		    struct vfs_handle *handle)
 {
 	bool room = handle->bytes >= 12;
 	int err;
 
+	(void)parent;
 	(void)only_id;
 	handle->bytes = 12;
 	if (!room)

@@ -119,7 +119,8 @@ int tmpfs_setxattr(const struct op_ctx *ctx, struct dentry *dentry, const char *
 ssize_t tmpfs_listxattr(const struct op_ctx *ctx, struct dentry *dentry, char *list, size_t size);
 int tmpfs_removexattr(const struct op_ctx *ctx, struct dentry *dentry, const char *name);
 /* File handles (handle.c) */
-int tmpfs_encode_fh(struct inode *inode, bool only_id, struct vfs_handle *handle);
+int tmpfs_encode_fh(struct inode *inode, struct inode *parent, bool only_id,
+		    struct vfs_handle *handle);
 int tmpfs_fh_to_inode(const struct op_ctx *ctx, struct superblock *sb,
 		      const struct vfs_handle *handle, struct inode **ret_inode);
 /* ACLs (acl.c) */
