@@ -79,6 +79,8 @@ static const struct {
 	  "There are no block devices: a mount of type fuseblk is refused as "
 	  "Linux does for a source that is none. No virtiofs (and so no DAX, SUBMOUNTS or "
 	  "MAP_ALIGNMENT)." },
+	{ "bdi", "A mount's shares of the dirty memory (max_ratio and others, strict_limit) are checked and "
+		 "kept, and have no effect: nobody counts that memory here." },
 	{ "module parameters", "inval_wq is of Linux 6.19. It drops names that were looked up before it was "
 	  "set, too." },
 };

@@ -55,6 +55,8 @@ struct fuse_super {
 	bool allow_other;		 /* constant */
 	uint32_t max_read;	    /* bytes; UINT32_MAX = unlimited */
 	atomic_ulong readahead_pages; /* of files that are opened from now on; read_ahead_kb */
+	uint32_t bdi_min_ratio, bdi_max_ratio; /* parts in a million; guarded by bdi.c's lock */
+	atomic_bool bdi_strict_limit;
 	atomic_ullong attr_version; /* F23: bumped by every change of any inode's attributes */
 	atomic_ullong evict_count;  /* F24: inodes evicted with a link count */
 	atomic_ullong epoch;	    /* F08 */
@@ -532,6 +534,9 @@ int fuse_bdi_init(void);
 uint32_t fuse_readahead_limit(struct fuse_super *fs);
 /* The daemon does not want more. */
 void fuse_limit_readahead(struct fuse_super *fs, uint32_t pages);
+/* The mount's shares of the dirty memory: those of a new mount; none any more. */
+void fuse_bdi_init_shares(struct fuse_super *fs);
+void fuse_bdi_drop_shares(struct fuse_super *fs);
 
 /* notify.c */
 extern const struct fuse_conn_ops fusefs_conn_ops;

@@ -261,6 +261,7 @@ static void fuse_put_super(struct superblock *sb)
 	if (!fs)
 		return;
 	fuse_conn_shutdown(fs->conn);
+	fuse_bdi_drop_shares(fs);
 	fb_mutex_destroy(&fs->poll_lock);
 	free(fs);
 }
@@ -321,6 +322,7 @@ static struct fuse_super *fuse_super_new(struct superblock *sb, const struct fus
 	fs->group_id = opts->group_id;
 	atomic_init(&fs->default_permissions, opts->default_permissions);
 	atomic_init(&fs->readahead_pages, fs->conn->max_readahead / FUSE_PAGE);
+	fuse_bdi_init_shares(fs);
 	fs->allow_other = opts->allow_other;
 	fs->max_read = UINT32_MAX;
 	if (opts->has_max_read)

@@ -323,6 +323,58 @@ Test(fuse_control, a_mount_has_a_bdi_while_it_is_mounted) /* M06, L03 */
 	cred_put(self.cred);
 }
 
+static struct op_ctx ctx_in_sysfs(struct daemon *d)
+{
+	filesystem_register(&sysfs_type);
+	return ctx_in(d, tree_of(d, "sysfs"));
+}
+
+Test(fuse_control, a_bdi_has_shares_of_the_dirty_memory) /* M06 */
+{
+	struct daemon *d = daemon_start(NULL);
+	struct op_ctx ctx = ctx_in_sysfs(d);
+
+	cr_expect_eq(set(&ctx, bdi(d, "max_ratio"), "101"), -EINVAL);
+	cr_expect_eq(set(&ctx, bdi(d, "max_ratio"), "0x5"), -EINVAL);
+	cr_expect_eq(set(&ctx, bdi(d, "max_ratio"), "4294967296"), -ERANGE);
+	cr_expect_eq(set(&ctx, bdi(d, "max_ratio"), "7\n"), 2);
+	cr_expect_str_eq(get(&ctx, bdi(d, "max_ratio_fine")), "70000\n");
+	cr_expect_eq(set(&ctx, bdi(d, "min_ratio"), "8"), -EINVAL, "more than the most");
+	cr_expect_eq(set(&ctx, bdi(d, "min_ratio_fine"), "12345"), 5);
+	cr_expect_str_eq(get(&ctx, bdi(d, "min_ratio")), "1\n");
+	cr_expect_eq(set(&ctx, bdi(d, "max_ratio"), "1"), -EINVAL, "less than the least");
+	cr_expect_eq(set(&ctx, bdi(d, "max_ratio_fine"), "1000001"), -EINVAL);
+	cr_expect_eq(set(&ctx, bdi(d, "min_bytes"), "0"), 1);
+	cr_expect_str_eq(get(&ctx, bdi(d, "min_bytes")), "0\n");
+	cr_expect_eq(set(&ctx, bdi(d, "max_bytes"), "999999999999999"), -EINVAL);
+	cr_expect_eq(set(&ctx, bdi(d, "max_bytes"), "4095"), 4);
+	cr_expect_str_eq(get(&ctx, bdi(d, "max_ratio_fine")), "0\n", "in pages");
+	cr_expect_eq(set(&ctx, bdi(d, "strict_limit"), "2"), -EINVAL);
+	cr_expect_eq(set(&ctx, bdi(d, "strict_limit"), "0"), 1);
+	cr_expect_str_eq(get(&ctx, bdi(d, "strict_limit")), "0\n");
+	fs_struct_put(ctx.fs);
+	DAEMON_STOP(d);
+}
+
+Test(fuse_control, all_least_shares_are_less_than_the_whole) /* M06 */
+{
+	struct daemon *d = daemon_start(NULL), *other = daemon_start(NULL);
+	struct op_ctx ctx = ctx_in_sysfs(d);
+
+	cr_assert_eq(set(&ctx, bdi(d, "max_ratio"), "100"), 3);
+	cr_assert_eq(set(&ctx, bdi(other, "max_ratio"), "100"), 3);
+	cr_expect_eq(set(&ctx, bdi(d, "min_ratio"), "100"), -EINVAL);
+	cr_expect_eq(set(&ctx, bdi(d, "min_ratio"), "60"), 2);
+	cr_expect_eq(set(&ctx, bdi(other, "min_ratio"), "40"), -EINVAL);
+	cr_expect_eq(set(&ctx, bdi(other, "min_ratio"), "39"), 2);
+	fs_struct_put(ctx.fs);
+	DAEMON_STOP(d);
+	ctx = ctx_in_sysfs(other);
+	cr_expect_eq(set(&ctx, bdi(other, "min_ratio"), "99"), 2, "the share goes with its mount");
+	fs_struct_put(ctx.fs);
+	DAEMON_STOP(other);
+}
+
 /* The READ for the first page, which a window follows. */
 static void read_window(struct daemon *d, struct file *file, uint32_t window)
 {
