@@ -32,6 +32,7 @@
 
 #define PSEUDO_NAME_MAX 255
 #define ROOT_INO	1
+#define KERNFS_FILE_SIZE 4096 /* a page, whatever is in it */
 
 /* Positions in a directory: dots, then the table, then added entries, then computed names. */
 #define POS_TABLE   2
@@ -224,6 +225,8 @@ static struct inode *inode_make(struct superblock *sb, const struct pseudo_entry
 	} else {
 		made->inode.op = &pseudo_file_iops;
 		made->inode.fop = &pseudo_file_fops;
+		if (((const struct pseudo_fs *)sb->fs_info)->kernfs)
+			made->inode.size = KERNFS_FILE_SIZE;
 	}
 	return &made->inode;
 }

@@ -165,6 +165,11 @@ Test(sysfs, takes_entries_at_run_time)
 	cr_expect_eq(world_open_error(&ctx, "/sys/fs/greeting", O_RDONLY), -ENOENT);
 }
 
+Test(sysfs, a_file_is_a_page_long)
+{
+	cr_expect_eq(world_stat("/sys/devices/system/cpu/online").size, 4096);
+}
+
 Test(sysfs, a_mode_binds_even_root)
 {
 	static const struct pseudo_entry entry = {
