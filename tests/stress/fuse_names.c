@@ -1,18 +1,21 @@
 /*
  * Names, open files and the directory of a FUSE mount: many clients, several threads of the daemon,
- * signals and deaths at random moments, cached names dropped, and messages of the daemon's own. Its
- * books must balance (tests/support/books.h).
+ * signals and deaths at random moments, names dropped (some because they are expired), and messages of
+ * the daemon's own. Its books must balance (tests/support/books.h).
  *
  *	fuse_names [times]
  */
 #include <stdio.h>
 
+#include "devfuse/expire.h"
 #include "tests/support/books.h"
 #include "tests/support/load.h"
 
 static void disturb(struct load *load, unsigned *seed)
 {
 	books_notify(load->d, seed);
+	if (load_random(seed, 8) == 0)
+		fuse_expire_all();
 }
 
 static void run(const char *what, uint64_t flags, uint32_t dir_flags, unsigned long rounds)
