@@ -119,7 +119,7 @@ static int store_param(const struct op_ctx *ctx, const struct pseudo_key *key, c
 #define FILE_ENTRY(name_, param_)                                                                  \
 	{                                                                                          \
 		.name = (name_), .mode = S_IFREG | 0644, .show = show_param, .store = store_param, \
-		.data = (param_)                                                                   \
+		.mode_binds = true, .data = (param_)                                               \
 	}
 
 static const struct param max_pages_limit = {

@@ -215,6 +215,7 @@ int main(void)
 	temporary();
 	SHOW_FD("bad path", open((char *)8, O_RDONLY));
 	SHOW_FD("empty path", open("", O_RDONLY));
+	SHOW_FD("a constant of /proc/sys", open("/proc/sys/kernel/ostype", O_WRONLY));
 	SHOW_FD("a file of sysfs that cannot be written",
 		open("/sys/devices/system/cpu/online", O_RDWR));
 	SHOW_FD("no reader of a FIFO", (mkfifo("p", 0600), open("p", O_WRONLY | O_NONBLOCK)));

@@ -474,8 +474,12 @@ static int pseudo_iterate(const struct op_ctx *ctx, struct file *file, struct di
 
 /* ---- files ---- */
 
-/* The mode bits mean what the file can do, so no privilege helps. */
-static int kernfs_may_open(const struct inode *inode, unsigned fmode)
+static bool mode_binds(const struct inode *inode)
+{
+	return fs_of(inode)->kernfs || pseudo_inode(inode)->entry->mode_binds;
+}
+
+static int mode_allows(const struct inode *inode, unsigned fmode)
 {
 	const struct pseudo_entry *entry = pseudo_inode(inode)->entry;
 
@@ -491,8 +495,8 @@ static int pseudo_file_open(const struct op_ctx *ctx, struct inode *inode, struc
 	const struct pseudo_inode *pinode = pseudo_inode(inode);
 	struct pseudo_text *text;
 
-	if (fs_of(inode)->kernfs) {
-		int err = kernfs_may_open(inode, file->fmode);
+	if (mode_binds(inode)) {
+		int err = mode_allows(inode, file->fmode);
 
 		if (err)
 			return err;
@@ -612,7 +616,7 @@ static ssize_t pseudo_file_write(const struct op_ctx *ctx, struct file *file, st
 	(void)rwf;
 	if (!inode->entry->store)
 		return fs_of(&inode->inode)->no_method;
-	if (!len && fs_of(&inode->inode)->kernfs)
+	if (!len && mode_binds(&inode->inode))
 		return 0;
 	if (len > PSEUDO_WRITE_MAX || (inode->entry->write_once && *pos != 0))
 		return -EINVAL;

@@ -85,6 +85,11 @@ struct pseudo_entry {
 	/* S_IFREG: one write(2), NUL-terminated copy of at most PSEUDO_WRITE_MAX bytes. */
 	int (*store)(const struct op_ctx *ctx, const struct pseudo_key *key, const char *text,
 		     size_t len);
+	/*
+	 * S_IFREG: the mode says what it can do, so nobody, root included, opens it for more (EACCES);
+	 * an empty write does nothing. Files of a kernfs are so by themselves.
+	 */
+	bool mode_binds;
 	bool no_seek;	 /* S_IFREG: lseek, pread and pwrite give ESPIPE */
 	bool write_once; /* S_IFREG: a write behind position 0 gives EINVAL */
 	/* S_IFREG: what poll(2) shall watch; asked at open. NULL: always ready, nothing to watch.
@@ -119,10 +124,7 @@ struct pseudo_fs {
 	bool no_negatives;
 	/* What a read gives of an entry without `show`, and a write to one without `store`. */
 	int no_method;
-	/*
-	 * The rules of kernfs. Nobody, root included, opens an entry for what its mode or its methods do
-	 * not give (EACCES, cf. kernfs_fop_open()); an empty write does nothing (cf. sysfs_kf_write()).
-	 */
+	/* The rules of kernfs: modes bind (kernfs_fop_open(), sysfs_kf_write()), sizes are a page. */
 	bool kernfs;
 	/*
 	 * Who owns the object of a key; -ENOENT when it is gone. Must not sleep.

@@ -422,6 +422,10 @@ Test(procfs, sysctls_can_be_read_and_the_safe_ones_written)
 	cr_expect_eq(put("/proc/sys/vm/overcommit_memory", "7"), -EINVAL);
 	cr_expect_eq(put("/proc/sys/kernel/hostname", "other\n"), 6);
 	expect_text("/proc/sys/kernel/hostname", "other\n");
+	cr_expect_eq(put("/proc/sys/kernel/hostname", ""), 0);
+	cr_expect_eq(put("/proc/sys/vm/overcommit_memory", ""), 0);
+	expect_text("/proc/sys/kernel/hostname", "other\n");
+	cr_expect_eq(world_open_error(&ctx, "/proc/sys/kernel/ostype", O_RDWR), -EACCES);
 }
 
 Test(procfs, uuid_is_a_new_one_each_time)

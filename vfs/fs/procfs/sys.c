@@ -1,6 +1,7 @@
 /*
  * procfs: /proc/sys. Most values are constants of this kernel of ours; the few that programs
- * write are kept here for the whole sandbox and checked as Linux does, but steer nothing.
+ * write are kept here for the whole sandbox and checked as Linux does, but steer nothing. The modes
+ * of its files bind even root (cf. proc_sys_permission()).
  */
 #include <stdio.h>
 #include <stdlib.h>
@@ -119,21 +120,22 @@ static int show_file_nr(const struct op_ctx *ctx, const struct pseudo_key *key, 
 
 #define CONST(name_, text_)                                                                        \
 	{                                                                                          \
-		.name = (name_), .mode = S_IFREG | 0444, .show = show_const, .data = (text_)       \
+		.name = (name_), .mode = S_IFREG | 0444, .show = show_const, .data = (text_),      \
+		.mode_binds = true                                                                 \
 	}
 #define SHOW(name_, show_)                                                                         \
 	{                                                                                          \
-		.name = (name_), .mode = S_IFREG | 0444, .show = (show_)                           \
+		.name = (name_), .mode = S_IFREG | 0444, .show = (show_), .mode_binds = true       \
 	}
 #define UNAME(name_, which_)                                                                       \
 	{                                                                                          \
 		.name = (name_), .mode = S_IFREG | 0444, .show = show_uname,                       \
-		.data = (const void *)(uintptr_t)(which_)                                          \
+		.data = (const void *)(uintptr_t)(which_), .mode_binds = true                      \
 	}
 #define INT(name_, value_, min_, max_)                                                             \
 	{                                                                                          \
 		.name = (name_), .mode = S_IFREG | 0644, .show = show_int, .store = store_int,     \
-		.data = &(struct sysctl_int)                                                       \
+		.mode_binds = true, .data = &(struct sysctl_int)                                   \
 		{                                                                                  \
 			(value_), (min_), (max_)                                                   \
 		}                                                                                  \
@@ -165,6 +167,7 @@ static const struct pseudo_entry kernel_entries[] = {
 	 .mode = S_IFREG | 0644,
 	 .show = show_uname,
 	 .store = store_hostname,
+	 .mode_binds = true,
 	 .data = (const void *)UTS_NODENAME},
 	UNAME("domainname", UTS_DOMAINNAME),
 	UNAME("ostype", UTS_SYSNAME),
