@@ -148,6 +148,7 @@ static int get_name(struct handle_walk *walk, struct dentry *dir, struct dentry 
 	struct path path = {walk->base->mnt, child};
 	struct kstat stat;
 	struct file *file;
+	int64_t from;
 	int err = vfs_getattr(walk->ctx, &path, &stat, STATX_INO, 0);
 
 	if (err)
@@ -156,10 +157,11 @@ static int get_name(struct handle_walk *walk, struct dentry *dir, struct dentry 
 	file = open_dir(walk, dir, &err);
 	if (!file)
 		return err;
-	do {
+	do { /* a listing that stands still has no end */
+		from = file->pos;
 		search.seen = 0;
 		err = vfs_iterate(walk->ctx, file, &search.dc);
-	} while (!err && !search.found && search.seen);
+	} while (!err && !search.found && search.seen && file->pos != from);
 	if (search.found)
 		return 0;
 	return err ? err : -ENOENT;

@@ -3,6 +3,7 @@
  * handles. The requests themselves are compared with Linux's in tests/golden/names.c.
  */
 #include <criterion/criterion.h>
+#include <dirent.h>
 #include <fcntl.h>
 #include <linux/posix_acl.h>
 #include <linux/posix_acl_xattr.h>
@@ -377,6 +378,24 @@ Test(fuse_names, a_directory_that_leads_nowhere_is_stale)
 	cr_assert_eq(find(d, &path, &h, &found), -ESTALE);
 	cr_assert(daemon_wait_forgotten(d, 6, 3));
 	cr_assert(daemon_wait_forgotten(d, 7, 2));
+	path_put(&path);
+	DAEMON_STOP(d);
+}
+
+/* F165, Z20: the search for the name is over when the listing stands still. */
+Test(fuse_names, a_listing_without_end_has_no_name)
+{
+	struct daemon *d = start(FUSE_EXPORT_SUPPORT);
+	struct path path = look_up(d, "/f", 5, S_IFREG | 0644), found;
+	struct vfs_handle h = {.bytes = 12, .type = 0x81, .words = {0, 3, 1}};
+	char buf[100];
+
+	daemon_ignore(d, FUSE_RELEASEDIR);
+	expect_entry(d, FUSE_LOOKUP, 3, 3, S_IFDIR | 0755, 0, 100);
+	expect_entry(d, FUSE_LOOKUP, 3, 1, S_IFDIR | 0755, 0, 100);
+	expect_open(d, FUSE_OPENDIR, 1, 8, 0);
+	expect_reply(d, FUSE_READDIR, 1, buf, make_dirent(buf, 99, 0, "other", DT_REG));
+	cr_assert_eq(find(d, &path, &h, &found), -ESTALE);
 	path_put(&path);
 	DAEMON_STOP(d);
 }

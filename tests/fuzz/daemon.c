@@ -19,6 +19,8 @@
 #include "tests/fuzz/input.h"
 #include "tests/support/daemon.h"
 #include "vfs/fileattr.h"
+#include "vfs/fs_struct.h"
+#include "vfs/handle.h"
 #include "vfs/inode.h"
 #include "vfs/ioctl.h"
 #include "vfs/lock.h"
@@ -189,6 +191,25 @@ struct operation {
 	uint8_t what, use[2];
 };
 
+/* By a handle that may lead anywhere, connectable or not. */
+static void open_handle(struct daemon *d, const uint8_t use[2])
+{
+	const struct op_ctx *ctx = &d->client.ctx;
+	struct vfs_handle handle = {.bytes = 24, .type = use[1] & 1 ? 0x81 : 0x82};
+	struct path root;
+	struct file *file;
+
+	handle.words[1] = use[0] % 8;
+	handle.words[4] = use[0] / 8 % 8;
+	handle.words[2] = handle.words[1] != 1;
+	handle.words[5] = handle.words[4] != 1;
+	handle.type |= (use[1] >> 1 & 3) << 16;
+	fs_get_root(ctx->fs, &root);
+	if (!vfs_open_by_handle(ctx, &root, &handle, use[1] & 8 ? O_PATH : O_NONBLOCK, &file))
+		(void)client_close(d, file);
+	path_put(&root);
+}
+
 static void one_operation(struct daemon *d, const struct operation *op)
 {
 	static const char *const names[] = {"/", "/a", "/a/b", "/name", "/other", "/a/../b", "/other/x"};
@@ -206,6 +227,7 @@ static void one_operation(struct daemon *d, const struct operation *op)
 	case 4: (void)vfs_rmdir(ctx, NULL, name); break;
 	case 5: (void)vfs_rename(ctx, NULL, name, NULL, "/b", 0); break;
 	case 6: (void)vfs_mknod(ctx, NULL, name, S_IFREG | 0644, 0); break;
+	case 15: open_handle(d, op->use); break;
 	default: {
 		unsigned flags = O_NONBLOCK; /* FIFOs */
 
@@ -238,6 +260,8 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
 	how = next_byte();
 	if (how & 1)
 		config.flags |= FUSE_DO_READDIRPLUS | FUSE_PARALLEL_DIROPS;
+	if (how & 64)
+		config.flags |= FUSE_EXPORT_SUPPORT;
 	if (how & 2) /* but for the ring, which would be waited for */
 		for (unsigned i = 0; i < 8; i++)
 			config.flags |= (uint64_t)next_byte() << (8 * i);
