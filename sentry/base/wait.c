@@ -183,6 +183,7 @@ void waitq_entry_init(struct waitq_entry *entry, waitq_wake_fn wake, void *owner
 	entry->owner = owner;
 	entry->events = 0;
 	entry->exclusive = false;
+	entry->sleeper = NULL;
 }
 
 /* Non-exclusive entries stand in front; the newest exclusive one first among its kind. */
@@ -235,6 +236,19 @@ void waitq_del(struct waitq_entry *entry)
 	waitq_unlock();
 }
 
+/* `first`, or an exclusive entry behind it that is a better choice. */
+static struct waitq_entry *best_exclusive(struct waitq *queue, struct waitq_entry *first, unsigned events)
+{
+	struct waitq_entry *entry = first;
+
+	for (; &entry->node != &queue->entries;
+	     entry = list_entry(entry->node.next, struct waitq_entry, node))
+		if ((!events || !entry->events || (events & entry->events)) && entry->sleeper &&
+		    atomic_load_explicit(&entry->sleeper->spins, memory_order_relaxed))
+			return entry;
+	return first;
+}
+
 static void waitq_wake_entries(struct waitq *queue, unsigned events, bool all)
 {
 	struct waitq_entry *entry, *next;
@@ -244,6 +258,8 @@ static void waitq_wake_entries(struct waitq *queue, unsigned events, bool all)
 
 		if (events && entry->events && !(events & entry->events))
 			continue;
+		if (exclusive && !all)
+			entry = best_exclusive(queue, entry, events);
 		entry->wake(entry, events);
 		if (exclusive && !all)
 			break;
@@ -330,6 +346,7 @@ static int wait_on(struct waitq *queue, unsigned events, struct fb_mutex *mutex,
 	waitq_entry_init(&entry, wake_and_leave, self);
 	entry.events = events;
 	entry.exclusive = exclusive;
+	entry.sleeper = self;
 	atomic_store(&self->permit, false);
 	waitq_add(queue, &entry);
 	if (mutex)

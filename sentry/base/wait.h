@@ -51,6 +51,7 @@ enum {
 struct waiter {
 	atomic_uint interrupts; /* WAITER_*; sticky until waiter_reset() */
 	atomic_bool permit;	/* a wake-up that park() has not consumed yet */
+	atomic_bool spins;	/* whom it works for does not sleep: the first choice of a wake-up */
 	/* Sleeps until unpark() or the absolute monotonic deadline (0 = none); may return early. */
 	void (*park)(struct waiter *waiter, enum wait_mode mode, int64_t deadline_ns);
 	/* Lets the next or current park() return. Called with the wait lock held. */
@@ -89,6 +90,7 @@ struct waitq_entry {
 	void *owner;	 /* free for `wake` */
 	unsigned events; /* poll bits it cares for; 0 = all */
 	bool exclusive;	 /* a wake-up stops at the first such entry */
+	const struct waiter *sleeper; /* of waitq_wait(); NULL: none is known */
 };
 
 #define WAITQ_INIT(name) { LIST_INIT((name).entries) }
@@ -104,8 +106,8 @@ void waitq_del(struct waitq_entry *entry);
 
 /*
  * Wakes every entry that cares for `events` (POLL* bits, 0 = all), except that of the exclusive
- * entries only the most recently added one is woken: it is the one whose caches are warm and
- * whose task is not parked natively yet.
+ * entries only one is woken: one whose sleeper spins, else the most recently added. That is the one
+ * whose caches are warm and whose task is not parked natively yet.
  */
 void waitq_wake(struct waitq *queue, unsigned events);
 /* Wakes exclusive entries too, all of them: shutdown, abort. */
