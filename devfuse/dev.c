@@ -551,6 +551,7 @@ static const struct file_ops fuse_dev_ops = {
 	.release = dev_release,
 	.show_fdinfo = dev_show_fdinfo,
 	.nowait = true,
+	.brings_work = true,
 	.no_position = true,
 	.any_position = true,
 	.splice_whole = true,
@@ -564,6 +565,7 @@ const struct file_ops fuse_channel_ops = {
 	.release = dev_release,
 	.show_fdinfo = dev_show_fdinfo,
 	.nowait = true,
+	.brings_work = true,
 	.no_position = true,
 	.any_position = true,
 };

@@ -11,6 +11,7 @@
 #include "sentry/base/log.h"
 #include "sentry/exec.h"
 #include "sentry/hostproc.h"
+#include "sentry/lane/lane.h"
 #include "sentry/sched/sched.h"
 #include "sentry/tracer.h"
 #include "sentry/trap.h"
@@ -47,6 +48,7 @@ static void call_before_wait(void *owner)
 	if (call->start_ns == 0)
 		call->start_ns = now;
 	fb_mutex_lock(&blocked_lock);
+	call->waits = true;
 	first = list_empty(&blocked);
 	if (call->sigmask_gva || now - call->start_ns > PARK_TOTAL_NS) {
 		call->park_due_ns = now;
@@ -66,6 +68,7 @@ static void call_after_wait(void *owner)
 	struct task *task = owner;
 
 	fb_mutex_lock(&blocked_lock);
+	task->call.waits = false;
 	list_del(&task->call.blocked_node);
 	fb_mutex_unlock(&blocked_lock);
 }
@@ -110,11 +113,33 @@ void call_set_dispatch(int64_t (*dispatch)(struct task *task))
 	sched_set_park_hooks(call_before_wait, call_after_wait);
 }
 
+static bool is_special(int64_t result)
+{
+	return result == CALL_NATIVE || result == CALL_EXEC || result == CALL_REWRITE ||
+	       result == CALL_LANE;
+}
+
+/* It spins at its slot. What needs a trap (or a new beginning) begins anew with one. call->lock held. */
+static void finish_by_lane(struct task *task, int64_t result)
+{
+	task->call.by_lane = false;
+	task->call.state = CALL_IDLE;
+	if (is_special(result) || err_is_restart((long)result))
+		lane_refuse(task);
+	else
+		lane_answer(task, result);
+}
+
 /* The result reaches a task that waits for it in the trap. call->lock held; drops it. */
 static void finish_running(struct task *task, int64_t result)
 {
 	struct call *call = &task->call;
 
+	if (call->by_lane) {
+		finish_by_lane(task, result);
+		fb_mutex_unlock(&call->lock);
+		return;
+	}
 	if (result == CALL_EXEC) {
 		call->state = CALL_EXECING;
 		call->rewritten = false;
@@ -122,13 +147,15 @@ static void finish_running(struct task *task, int64_t result)
 		tracer_post(task, TRACER_EXEC);
 		return;
 	}
-	if (result == CALL_REWRITE) {
-		call->state = CALL_REWRITING;
+	if (result == CALL_REWRITE || result == CALL_LANE) {
+		call->state = result == CALL_LANE ? CALL_ARMING : CALL_REWRITING;
 		fb_mutex_unlock(&call->lock);
 		tracer_post(task, TRACER_EXEC);
 		return;
 	}
 	call->state = CALL_IDLE;
+	if (task->lane)
+		lane_answers(task);
 	if (result == CALL_NATIVE) {
 		count(&stats.native);
 		fb_mutex_unlock(&call->lock);
@@ -180,6 +207,7 @@ static void begin_fiber(struct task *task)
 {
 	fb_mutex_lock(&task->call.lock);
 	task->call.waiter = waiter_self();
+	atomic_store_explicit(&task->call.waiter->spins, task->call.by_lane, memory_order_relaxed);
 	if (task->exiting)
 		waiter_interrupt(task->call.waiter, WAITER_SIGNAL | WAITER_KILLED);
 	fb_mutex_unlock(&task->call.lock);
@@ -195,7 +223,7 @@ static void call_main(void *arg)
 		task->exec_stale = false;
 		exec_state_free(task);
 	}
-	call_finish(task, dispatch_call(task));
+	call_finish(task, task->lane && lane_wants_stop(task) ? CALL_LANE : dispatch_call(task));
 	fiber_set_owner(NULL);
 	task_put(task);
 }
@@ -214,20 +242,90 @@ static void call_reset(struct call *call, const struct call_entry *entry)
 	call->ip_gva = entry->ip_gva;
 	atomic_store_explicit(&call->cookie, entry->cookie, memory_order_relaxed);
 	call->native_once = call->done = call->pinned = call->call_again = false;
-	call->unparked = false;
+	call->unparked = call->by_lane = call->park_missed = false;
 	call->signo = 0;
 	call->start_ns = 0;
 	call->sigmask_gva = 0;
 	call->state = CALL_RUNNING;
 }
 
+static void stop_spinning(struct call *call)
+{
+	call->by_lane = false;
+	if (call->waiter)
+		atomic_store_explicit(&call->waiter->spins, false, memory_order_relaxed);
+}
+
+/* Once more among those that the tracer may park; it tried in vain while it had no trap. */
+static void list_again(struct call *call)
+{
+	bool listed = false;
+
+	fb_mutex_lock(&blocked_lock);
+	if (call->waits && list_empty(&call->blocked_node)) {
+		list_add(&blocked, &call->blocked_node);
+		listed = true;
+	}
+	fb_mutex_unlock(&blocked_lock);
+	if (listed)
+		tracer_tick_hint();
+}
+
+/* A trap of a task with the lane. True: it belongs to a call that has begun there. call->lock held. */
+static bool begin_with_lane(struct task *task, const struct call_entry *entry, int64_t *ret_result,
+			    bool *ret_answered)
+{
+	struct call *call = &task->call;
+
+	*ret_answered = lane_trapped(task, entry, ret_result);
+	if (*ret_answered)
+		return true;
+	if (!call->by_lane || call->state != CALL_RUNNING || !is_same_call(call, entry))
+		return false;
+	stop_spinning(call);
+	atomic_store_explicit(&call->cookie, entry->cookie, memory_order_relaxed);
+	lane_adopted(task);
+	if (call->park_missed)
+		list_again(call);
+	return true;
+}
+
+bool call_begin_lane(struct task *task)
+{
+	struct call *call = &task->call;
+	struct call_entry entry;
+	bool begun;
+
+	fb_mutex_lock(&call->lock);
+	begun = !call->active && call->state == CALL_IDLE && !task->exiting &&
+		lane_take(task, &entry);
+	if (begun) {
+		call_reset(call, &entry);
+		call->active = call->by_lane = true;
+		task->child_new_mounts = false;
+	}
+	fb_mutex_unlock(&call->lock);
+	if (begun)
+		sched_run(call_main, task_get(task));
+	return begun;
+}
+
 void call_begin(struct task *task, const struct call_entry *entry)
 {
 	struct call *call = &task->call;
-	bool natively, nested;
+	bool natively, nested, answered;
+	int64_t result;
 
 	count(&stats.calls);
 	fb_mutex_lock(&call->lock);
+	if (task->lane && begin_with_lane(task, entry, &result, &answered)) {
+		if (answered)
+			atomic_store_explicit(&call->cookie, entry->cookie, memory_order_relaxed);
+		fb_mutex_unlock(&call->lock);
+		if (answered)
+			(void)trap->reply(task, result);
+		return;
+	}
 	nested = call->active || call->state != CALL_IDLE;
 	natively = call->native_once && is_same_call(call, entry);
 	if (nested || task->exiting) {
@@ -268,12 +366,22 @@ int call_pin(struct task *task)
 	int err = -ERESTARTNOINTR;
 
 	fb_mutex_lock(&call->lock);
-	if (call->state == CALL_RUNNING) {
+	if (call->state == CALL_RUNNING && !call->by_lane) {
 		call->pinned = true;
 		err = 0;
 	}
 	fb_mutex_unlock(&call->lock);
 	return err;
+}
+
+bool call_is_by_lane(struct task *task)
+{
+	bool by_lane;
+
+	fb_mutex_lock(&task->call.lock);
+	by_lane = task->call.by_lane;
+	fb_mutex_unlock(&task->call.lock);
+	return by_lane;
 }
 
 /* The tracer's side. */
@@ -284,7 +392,10 @@ bool call_park(struct task *task)
 	bool parking = false;
 
 	fb_mutex_lock(&call->lock);
-	if (call->state == CALL_RUNNING && call->waiter && !call->pinned && !task->exiting) {
+	if (call->by_lane) {
+		call->park_missed = true;
+	} else if (call->state == CALL_RUNNING && call->waiter && !call->pinned &&
+		   !task->exiting) {
 		if (trap->move_to_stop(task) == 0) {
 			call->state = CALL_PARKING;
 			parking = true;
@@ -303,6 +414,13 @@ static void regs_rerun(struct user_regs_struct *regs, long nr)
 	regs->orig_rax = ~0ULL;
 }
 
+/* A signal comes first; then the whole call runs again. */
+static void regs_begin_anew(const struct call *call, struct user_regs_struct *regs)
+{
+	regs->rax = (unsigned long long)-ERESTARTNOINTR;
+	regs->orig_rax = (unsigned long long)call->nr;
+}
+
 /*
  * Between the handler's success and the execveat of the loader. Several stops may come before the
  * task gets there; a signal's is served first, and then the whole exec runs again.
@@ -318,8 +436,7 @@ static enum call_stop_action stop_while_execing(struct task *task, int signo,
 		task->exec_stale = true;
 		call->rewritten = false;
 		call->state = CALL_IDLE;
-		regs->rax = (unsigned long long)-ERESTARTNOINTR;
-		regs->orig_rax = (unsigned long long)call->nr;
+		regs_begin_anew(call, regs);
 		return STOP_CONTINUE;
 	}
 	if (!call->rewritten) {
@@ -334,8 +451,7 @@ static enum call_stop_action stop_while_execing(struct task *task, int signo,
 static void regs_rewrite(struct call *call, struct user_regs_struct *regs, int signo)
 {
 	if (signo) {
-		regs->rax = (unsigned long long)-ERESTARTNOINTR;
-		regs->orig_rax = (unsigned long long)call->nr;
+		regs_begin_anew(call, regs);
 		return;
 	}
 	regs->rdi = call->args[0];
@@ -491,6 +607,22 @@ static enum call_stop_action stop_while_parked(struct task *task, int signo,
 	return signo ? call_signalled(task, signo, mask_holds) : STOP_CONTINUE;
 }
 
+/* Its call of the lane, if any, is a trapped one from now on. False: killed. call->lock held. */
+static bool leave_lane(struct task *task, struct user_regs_struct *regs, bool *ret_regs_changed)
+{
+	struct call *call = &task->call;
+
+	if (!lane_at_stop(task, call->by_lane, regs, ret_regs_changed)) {
+		fb_log(LOG_WARN, "task %d left its call in the lane: killed", (int)task->tid);
+		(void)kill(task->process->pid, SIGKILL);
+		return false;
+	}
+	if (call->by_lane)
+		call->state = CALL_PARKING;
+	stop_spinning(call);
+	return true;
+}
+
 enum call_stop_action call_at_stop(struct task *task, int signo, struct user_regs_struct *regs,
 				   bool *ret_regs_changed)
 {
@@ -499,6 +631,10 @@ enum call_stop_action call_at_stop(struct task *task, int signo, struct user_reg
 
 	*ret_regs_changed = false;
 	fb_mutex_lock(&call->lock);
+	if (task->lane && !leave_lane(task, regs, ret_regs_changed)) {
+		fb_mutex_unlock(&call->lock);
+		return STOP_CONTINUE;
+	}
 	switch (call->state) {
 	case CALL_PARKING:
 		*ret_regs_changed = true;
@@ -515,6 +651,16 @@ enum call_stop_action call_at_stop(struct task *task, int signo, struct user_reg
 		*ret_regs_changed = true;
 		call->state = CALL_IDLE;
 		regs_rewrite(call, regs, signo);
+		break;
+	case CALL_ARMING:
+		call->state = CALL_IDLE;
+		if (signo) {
+			*ret_regs_changed = true;
+			regs_begin_anew(call, regs);
+			lane_arm_not(task);
+		} else {
+			action = STOP_LANE;
+		}
 		break;
 	case CALL_SIGNALLED:
 		action = STOP_HOLD;

@@ -35,6 +35,9 @@ struct call_entry {
 /* The task is in a call. Runs its fiber. */
 void call_begin(struct task *task, const struct call_entry *entry);
 
+/* The same for a call in the task's slot, if there is one (lane.h). False: there was none. */
+bool call_begin_lane(struct task *task);
+
 /* For handlers. */
 
 /* This call waits under the guest's own signal mask (ppoll, pselect6, epoll_pwait). */
@@ -45,6 +48,12 @@ void call_set_sigmask(struct task *task, gva_t sigmask_gva);
  * returns that, and the whole call runs again.
  */
 int call_pin(struct task *task);
+
+/*
+ * It came by the lane: there is no trap to continue. A handler that will ask for CALL_NATIVE returns
+ * -ERESTARTNOINTR before it has done anything, and gets the call again as a trap.
+ */
+bool call_is_by_lane(struct task *task);
 
 /* For the tracer; all but the last take call->lock. */
 
@@ -60,6 +69,7 @@ enum call_stop_action {
 	STOP_DROP,     /* the same without the signal: it is ignored */
 	STOP_HOLD,     /* leave it stopped: TRACER_FINISH follows when its fiber has unwound */
 	STOP_EXEC,     /* registers lead into the loader: step over the system call */
+	STOP_LANE,     /* leave it to lane_arm() */
 };
 enum call_stop_action call_at_stop(struct task *task, int signo, struct user_regs_struct *regs,
 				   bool *ret_regs_changed);

@@ -17,8 +17,9 @@
 #include "sentry/base/err.h"
 #include "sentry/base/log.h"
 #include "sentry/call.h"
-#include "sentry/mapping.h"
 #include "sentry/exec_internal.h"
+#include "sentry/lane/lane.h"
+#include "sentry/mapping.h"
 #include "sentry/sched/sched.h"
 #include "sentry/task.h"
 #include "sentry/trap.h"
@@ -178,6 +179,7 @@ void exec_commit(struct task *task)
 	task_set_cred(task, cred_get(state->cred));
 	commit_process(task->process, state);
 	task->loan.len = 0;
+	lane_process_exec(task);
 	state->committed = true;
 }
 

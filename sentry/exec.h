@@ -38,6 +38,8 @@ void exec_state_free(struct task *task);
  * pages of `file`, by a copy when that is so. 0 or -errno.
  */
 int exec_make_mappable(const struct op_ctx *ctx, struct file *file, int *hostfd);
+/* A memfd whose pages may be executed, also where vm.memfd_noexec (since Linux 6.3) makes a difference. */
+int memfd_exec(const char *name);
 /* Makes the sealed memfd of the loader; the host descriptor to be inherited by the first guest. */
 int loader_memfd(void);
 

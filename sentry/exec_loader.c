@@ -29,8 +29,7 @@
 static dev_t loader_dev;
 static ino_t loader_ino;
 
-/* Executable where the kernel makes a difference (vm.memfd_noexec, since 6.3). */
-static int memfd_exec(const char *name)
+int memfd_exec(const char *name)
 {
 	int hostfd = (int)HOST(memfd_create(name, MFD_CLOEXEC | MFD_ALLOW_SEALING | MFD_EXEC));
 

@@ -3,6 +3,7 @@
 #include <unistd.h>
 
 #include "sentry/call.h"
+#include "sentry/lane/lane.h"
 #include "sentry/sched/sched.h"
 #include "sentry/usermem.h"
 #include "vfs/strbuf.h"
@@ -27,15 +28,19 @@ static void show_sentry(struct strbuf *out)
 	struct call_stats calls;
 	struct sched_stats sched;
 	struct usermem_stats mem;
+	struct lane_stats lane;
 
 	call_get_stats(&calls);
 	sched_get_stats(&sched);
 	usermem_get_stats(&mem);
+	lane_get_stats(&lane);
 	show_line(out, "trapped calls", calls.calls);
 	show_line(out, "  continued natively", calls.native);
 	show_line(out, "  parked", calls.parked);
 	show_line(out, "  interrupted by a signal", calls.signalled);
 	show_line(out, "  restarted", calls.restarted);
+	show_line(out, "calls by the lane", lane.calls);
+	show_line(out, "threads with a lane", lane.threads);
 	show_line(out, "programs executed", calls.execs);
 	show_line(out, "fiber wake-ups", sched.wakeups);
 	show_line(out, "reactor wake-ups", sched.reactor_wakeups);

@@ -20,6 +20,7 @@
 #include "sentry/base/log.h"
 #include "sentry/call.h"
 #include "sentry/exec.h"
+#include "sentry/lane/lane.h"
 #include "sentry/usermem.h"
 #include "vfs/cred.h"
 #include "vfs/fdtable.h"
@@ -123,6 +124,7 @@ void task_put(struct task *task)
 		return;
 	fb_assert(!task->files && !task->fs);
 	cred_put(task->cred);
+	lane_thread_free(task->lane);
 	process_put(task->process);
 	fb_mutex_destroy(&task->lock);
 	fb_mutex_destroy(&task->call.lock);
@@ -142,6 +144,7 @@ void process_put(struct process *process)
 	while (process && ref_put(&process->ref)) {
 		parent = process->parent;
 		file_put(process->exe);
+		lane_put(process->lane);
 		fb_mutex_destroy(&process->lock);
 		free(process);
 		process = parent;
@@ -371,6 +374,7 @@ void task_exit(struct task *task)
 
 	if (pid)
 		tty_session_exit(pid);
+	lane_leave(task);
 	/* Before its files: requests hold them. */
 	uring_task_cancel(task->uring, true);
 	uring_task_free(task->uring);

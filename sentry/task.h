@@ -29,6 +29,8 @@ struct exec_state;
 struct fdtable;
 struct file;
 struct fs_struct;
+struct lane;
+struct lane_thread;
 struct task;
 struct uring_task;
 
@@ -40,6 +42,7 @@ struct uring_task;
  * task->call.args. The filter must let them pass.
  */
 #define CALL_REWRITE (INT64_MIN + 2)
+#define CALL_LANE (INT64_MIN + 3) /* lane_wants_stop(): to a stop, there lane_arm(), then the call anew */
 
 /*
  * The trapped system call of a task; what happens to it is told in sentry/call.h.
@@ -52,6 +55,7 @@ enum call_state {
 	CALL_SIGNALLED, /* stopped with a signal; the fiber has been told to unwind */
 	CALL_EXECING,  /* on its way into the loader */
 	CALL_REWRITING, /* on its way to a stop, to run natively with other arguments */
+	CALL_ARMING, /* on its way to a stop, to get the lane; then it begins anew */
 };
 
 struct call {
@@ -64,6 +68,9 @@ struct call {
 	bool done;	   /* result is final; the task has to be told at its next stop */
 	bool active;	   /* a fiber serves it, or unwinds */
 	bool pinned;	   /* may not be parked any more; see call_pin() */
+	bool by_lane;	   /* RUNNING, and the task spins at its slot: there is no trap to answer */
+	bool park_missed;  /* was to be parked while by_lane */
+	bool waits;	   /* its fiber waits; guarded as blocked_node */
 	bool native_once;  /* the next trap of this very call (nr, args, ip) continues natively */
 	bool rewritten;	   /* CALL_EXECING: the registers lead into the loader already */
 	bool unparked;	   /* this call was parked and has got its result */
@@ -117,6 +124,7 @@ struct process {
 	bool no_new_privs;
 	int64_t start_time_ns;	     /* monotonic */
 	void *tty;		     /* controlling terminal; owned by devpts through its refs */
+	struct lane *lane;	     /* counted, guarded by lock; NULL: its memory has none */
 };
 
 struct task {
@@ -132,6 +140,7 @@ struct task {
 	struct call call;
 	struct restart_block restart;
 	struct pipe_loan loan;
+	_Atomic(struct lane_thread *) lane; /* owned; NULL: it serves nobody; set by its own fiber or at birth */
 	struct uring_task *uring;  /* owned; NULL before its first ring; only the task itself */
 	struct exec_state *exec;   /* owned; between exec_prepare and exec_plan */
 	bool exec_stale;	   /* it came to nothing: the next call's fiber frees it */

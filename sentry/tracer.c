@@ -15,6 +15,7 @@
 #include "sentry/call.h"
 #include "sentry/exec.h"
 #include "sentry/fault.h"
+#include "sentry/lane/lane.h"
 #include "sentry/sched/fiber.h"
 #include "sentry/sched/sched.h"
 #include "sentry/task.h"
@@ -143,12 +144,6 @@ static void hold_unknown(pid_t tid, int event)
 	held[nr_held++].since_ns = clock_monotonic_ns();
 }
 
-static void release_held(pid_t tid)
-{
-	if (forget_held(tid))
-		task_continue(tid, 0);
-}
-
 /* As if the parent had been killed before it called fork(2): the child has not run yet. */
 static void kill_orphans_held(int64_t older_than_ns)
 {
@@ -191,13 +186,21 @@ static void add_child(struct task *parent, pid_t child_tid, uint64_t flags)
 	if (task_fork(parent, child_tid, flags, &child)) {
 		fb_log(LOG_ERROR, "out of memory for a new task");
 		kill(child_tid, SIGKILL);
-	} else if (parent->child_new_mounts && fs_struct_unshare_ns(child->fs)) {
+		if (forget_held(child_tid))
+			task_continue(child_tid, 0);
+		return;
+	}
+	lane_fork(parent, child, flags);
+	if (parent->child_new_mounts && fs_struct_unshare_ns(child->fs)) {
 		fb_log(LOG_ERROR, "out of memory for a mount namespace");
 		kill(child_tid, SIGKILL);
 	} else if (first_gone) { /* born while the others were being killed */
 		kill(child_tid, SIGKILL);
 	}
-	release_held(child_tid);
+	if (forget_held(child_tid)) {
+		lane_birth(child);
+		task_continue(child_tid, 0);
+	}
 }
 
 static void on_clone(struct task *parent)
@@ -356,6 +359,10 @@ static void on_stop(struct task *task, int signo, bool group_stop)
 	}
 	if (action == STOP_HOLD)
 		return;
+	if (action == STOP_LANE) {
+		lane_arm(task, &regs);
+		return;
+	}
 	if (action == STOP_CONTINUE && signo && call_timed_out(task, &regs) &&
 	    is_blocked_outside(task->tid, signo) && signal_is_caught(task, signo)) {
 		regs.rax = (unsigned long long)-EINTR;
@@ -430,10 +437,13 @@ static void on_stopped(pid_t tid, int code)
 		hold_unknown(tid, event);
 		return;
 	}
+	if (lane_stop_event(task, event, signo))
+		return;
 	if (trap->stop_event && trap->stop_event(task, event, signo))
 		return;
 	switch (event) {
 	case PTRACE_EVENT_STOP:
+		lane_birth(task);
 		on_stop(task, 0, is_group_stop(signo));
 		break;
 	case PTRACE_EVENT_FORK:

@@ -42,6 +42,8 @@ struct trap_backend {
 	void (*stop)(void);
 	/* Leader: waits for the next call and hands it to call_begin(). False = no guest is left. */
 	bool (*receive)(void);
+	/* Does a call wait to be received? Leader only. NULL: it cannot tell, and there is no lane. */
+	bool (*pending)(void);
 	/* The final answer of a call that is RUNNING. -ENOENT: the task is dead. */
 	int (*reply)(struct task *task, int64_t result);
 	int (*reply_native)(struct task *task);

@@ -6,6 +6,7 @@
  * wake-up is synchronous: guest and sentry take turns on one core.
  */
 #include <linux/seccomp.h>
+#include <poll.h>
 #include <string.h>
 #include <sys/ioctl.h>
 #include <sys/ptrace.h>
@@ -14,6 +15,7 @@
 #include "sentry/base/err.h"
 #include "sentry/base/log.h"
 #include "sentry/call.h"
+#include "sentry/lane/lane.h"
 #include "sentry/sched/sched.h"
 #include "sentry/selftest.h"
 #include "sentry/tracer.h"
@@ -118,6 +120,7 @@ static bool notify_receive(void)
 		(void)notify_send(notif.id, -ENOSYS, 0);
 		return true;
 	}
+	lane_take_all();
 	entry.nr = notif.data.nr;
 	memcpy(entry.args, notif.data.args, sizeof(entry.args));
 	entry.ip_gva = notif.data.instruction_pointer;
@@ -125,6 +128,13 @@ static bool notify_receive(void)
 	call_begin(task, &entry);
 	task_put(task);
 	return true;
+}
+
+static bool notify_pending(void)
+{
+	struct pollfd pollfd = { .fd = listener, .events = POLLIN };
+
+	return poll(&pollfd, 1, 0) != 0;
 }
 
 static int notify_probe(const char **ret_reason)
@@ -140,6 +150,7 @@ const struct trap_backend trap_notify = {
 	.start = notify_start,
 	.stop = notify_stop,
 	.receive = notify_receive,
+	.pending = notify_pending,
 	.reply = notify_reply,
 	.reply_native = notify_reply_native,
 	.move_to_stop = notify_move_to_stop,

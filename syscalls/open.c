@@ -5,6 +5,7 @@
 #include <sys/stat.h>
 
 #include "sentry/base/err.h"
+#include "sentry/call.h"
 #include "syscalls/args.h"
 #include "syscalls/handlers.h"
 #include "syscalls/uring.h"
@@ -188,7 +189,11 @@ int64_t sys_openat2(struct task *task, const uint64_t *args)
 int64_t sys_close(struct task *task, const uint64_t *args)
 {
 	bool planted = false;
-	int err = fdtable_close(task_ctx(task), task->files, (int)args[0], &planted);
+	int err;
+
+	if (fdtable_planted(task->files, (int)args[0]) && call_is_by_lane(task))
+		return -ERESTARTNOINTR;
+	err = fdtable_close(task_ctx(task), task->files, (int)args[0], &planted);
 
 	/* close(2) is never restarted: the number is gone (cf. sys_close() in fs/open.c). */
 	if (err_is_restart(err))

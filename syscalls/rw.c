@@ -3,6 +3,7 @@
 #include <sys/uio.h>
 
 #include "sentry/base/err.h"
+#include "sentry/lane/lane.h"
 #include "syscalls/args.h"
 #include "syscalls/handlers.h"
 #include "vfs/file.h"
@@ -31,6 +32,8 @@ int64_t sys_read(struct task *task, const uint64_t *args)
 	if (!file)
 		return -EBADF;
 	result = check_range(file, FMODE_READ, args);
+	if (file->op->brings_work)
+		lane_note_server(task, (int)args[0]);
 	if (!result) {
 		iter_init_guest(&iter, task, args[1], args[2]);
 		result = vfs_read(task_ctx(task), file, &iter);

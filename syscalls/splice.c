@@ -4,6 +4,7 @@
 #include <sys/uio.h>
 
 #include "sentry/base/err.h"
+#include "sentry/lane/lane.h"
 #include "syscalls/args.h"
 #include "syscalls/handlers.h"
 #include "vfs/file.h"
@@ -128,6 +129,8 @@ int64_t sys_splice(struct task *task, const uint64_t *args)
 		result = -EFAULT;
 	if (!result && (pos_in < 0 || pos_out < 0))
 		result = -EINVAL;
+	if (in->op->brings_work)
+		lane_note_server(task, (int)args[0]);
 	if (!result) {
 		loan_refresh(task, in);
 		result = vfs_splice(task_ctx(task), in, args[1] ? &pos_in : NULL, out,

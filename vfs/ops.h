@@ -257,6 +257,8 @@ struct file_ops {
 	 * neither O_NONBLOCK nor RWF_NOWAIT, until poll says so. io_uring then needs no fiber for it.
 	 */
 	bool nowait;
+	/* What is read from it is work for the reader, a server (a FUSE daemon's device). */
+	bool brings_work;
 	bool no_position; /* stream: pread/pwrite/lseek give -ESPIPE, read passes pos = NULL */
 	bool any_position; /* with no_position: pread and pwrite are allowed, and are read and write */
 };

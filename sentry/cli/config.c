@@ -237,6 +237,19 @@ static int parse_backend(struct run_config *config, const char *arg)
 	return 0;
 }
 
+static int parse_lane(struct run_config *config, const char *arg)
+{
+	if (strcmp(arg, "auto") == 0)
+		config->lane = LANE_AUTO;
+	else if (strcmp(arg, "off") == 0)
+		config->lane = LANE_OFF;
+	else if (strcmp(arg, "eager") == 0)
+		config->lane = LANE_EAGER;
+	else
+		return complain("--lane: '%s' is not auto, off or eager", arg);
+	return 0;
+}
+
 static int parse_isolation(struct run_config *config, const char *arg)
 {
 	if (strcmp(arg, "auto") == 0)
@@ -300,6 +313,8 @@ static const struct option_row options[] = {
 	{ "limit", "NAME=N", parse_limit,
 	  "limit a resource: tasks (of the whole sandbox), nofile, as, cpu, fsize, ..." },
 	{ "backend", "notify|ptrace|auto", parse_backend, "how system calls are intercepted" },
+	{ "lane", "auto|off|eager", parse_lane,
+	  "busy FUSE daemons make calls through shared memory (eager: idle ones too, for tests)" },
 	{ "isolation", "full|nested|auto", parse_isolation, "how much the host's kernel isolates" },
 	{ "require", "full", parse_require, "fail instead of running with less isolation" },
 	{ "trace", "[=FILE]", parse_trace, "one line per system call, to stderr or FILE" },

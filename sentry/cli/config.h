@@ -9,6 +9,7 @@
 #include <stddef.h>
 #include <sys/types.h>
 
+#include "sentry/lane/lane.h"
 #include "sentry/launch.h"
 
 /* Exit statuses of fusebox itself, as env(1) and its kin use them. */
@@ -49,6 +50,7 @@ struct run_config {
 	gid_t gid;
 	const char *hostname;
 	enum backend_choice backend;
+	enum lane_mode lane;
 	enum isolation isolation;
 	bool require_full;
 	bool trace;

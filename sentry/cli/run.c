@@ -25,6 +25,7 @@
 #include "sentry/console.h"
 #include "sentry/control.h"
 #include "sentry/hostproc.h"
+#include "sentry/lane/lane.h"
 #include "sentry/launch.h"
 #include "sentry/procinfo.h"
 #include "sentry/sched/sched.h"
@@ -209,6 +210,7 @@ int cli_run(int argc, char **argv)
 	if (choose_backend(&config) || open_trace(&config))
 		return EXIT_FUSEBOX;
 	fb_log(LOG_INFO, "backend: %s", trap->name);
+	lane_init(config.lane);
 	uts_init(config.hostname);
 	err = sandbox_register();
 	if (!err)

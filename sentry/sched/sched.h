@@ -18,6 +18,10 @@ struct fiber;
 /* Starts the reactor and the timer source. `receive` is the leader's wait for the next event:
  * it returns true after it has started or readied fibers, false when no more will come. */
 int sched_start(bool (*receive)(void));
+/* What the leader does before it waits: true when that has begun or readied a fiber. Before sched_start(). */
+void sched_set_poll(bool (*poll)(void));
+/* Is a fiber ready to run? A hint, without the lock. */
+bool sched_has_work(void);
 /* Wakes and joins the threads. No fiber may be left that anybody needs. */
 void sched_stop(void);
 

@@ -27,7 +27,7 @@ static struct fiber *queue_head; /* its emptiness is also looked at without the 
 static struct fiber **queue_tail = &queue_head;
 static bool have_leader, stopping;
 static int nr_workers, nr_idle, nr_signalled;
-static bool (*receive_call)(void);
+static bool (*receive_call)(void), (*poll_calls)(void);
 
 static atomic_bool in_receive;	  /* the leader waits for a call */
 static atomic_bool leader_blocks; /* it is between sched_blocking_begin and _end */
@@ -93,6 +93,11 @@ static struct fiber *runqueue_pop(void)
 	}
 	fb_mutex_unlock(&sched_lock);
 	return fiber;
+}
+
+bool sched_has_work(void)
+{
+	return __atomic_load_n(&queue_head, __ATOMIC_RELAXED) != NULL;
 }
 
 void sched_drain(void)
@@ -199,10 +204,15 @@ void sched_receive_begin(void)
 	atomic_store_explicit(&in_receive, true, memory_order_relaxed);
 }
 
+static void count_event(void)
+{
+	atomic_fetch_add_explicit(&receive_count, 1, memory_order_relaxed);
+}
+
 void sched_receive_end(void)
 {
 	atomic_store_explicit(&in_receive, false, memory_order_relaxed);
-	atomic_fetch_add_explicit(&receive_count, 1, memory_order_relaxed);
+	count_event();
 }
 
 void sched_tick(void)
@@ -270,6 +280,10 @@ static void lead(struct fiber_thread *self)
 		sched_drain();
 		if (!is_leader(self))
 			return;
+		if (poll_calls && poll_calls()) {
+			count_event();
+			continue;
+		}
 		if (!receive_call()) {
 			stop_all();
 			return;
@@ -301,6 +315,11 @@ static void *worker_main(void *unused)
 	pthread_cond_broadcast(&worker_gone);
 	fb_mutex_unlock(&sched_lock);
 	return NULL;
+}
+
+void sched_set_poll(bool (*poll)(void))
+{
+	poll_calls = poll;
 }
 
 int sched_start(bool (*receive)(void))

@@ -97,7 +97,7 @@ umount /w/m
 wait $pid
 END
 traps() {
-	box --stats --user 0 --tmpfs /w --bind "$tmp:/opt/t:ro" -- bash /opt/t/stats "$1" 2>&1 |
+	box --stats --lane off --user 0 --tmpfs /w --bind "$tmp:/opt/t:ro" -- bash /opt/t/stats "$1" 2>&1 |
 		awk '/^trapped calls/ { print $3 }'
 }
 by_ring=$(traps -r) by_read=$(traps "-t 1")

@@ -1,0 +1,484 @@
+/*
+ * How a thread gets the lane: at a stop in one of its calls the tracer makes it map the lane's memory, the
+ * first time in a process, and gives it a slot; and has the sites rewritten from which it traps most.
+ *
+ *	fiber                        tracer                           task
+ *	 lane_wants_stop():
+ *	 memory made and planted
+ *	 CALL_LANE         ------->   moved to a stop: lane_arm()
+ *	                              registers of mmap(2)  -------->   runs it, stops
+ *	                              ... the other steps
+ *	                              sites, %gs, the call's own
+ *	                              registers             -------->   makes its call again
+ */
+#include <fcntl.h>
+#include <signal.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/mman.h>
+#include <sys/ptrace.h>
+#include <sys/syscall.h>
+#include <unistd.h>
+
+#include "sentry/base/cleanup.h"
+#include "sentry/base/err.h"
+#include "sentry/base/log.h"
+#include "sentry/call.h"
+#include "sentry/exec.h"
+#include "sentry/lane/lane_code.h"
+#include "sentry/lane/lane_internal.h"
+#include "sentry/procinfo.h"
+#include "sentry/trap.h"
+#include "vfs/strbuf.h"
+
+#define SEALS (F_SEAL_GROW | F_SEAL_SHRINK | F_SEAL_SEAL)
+#define REACH 0x20000000ull /* from the site by which the lane is placed */
+#define PAGE_DOWN(gva) ((gva) & ~(gva_t)(LANE_PAGE - 1))
+#define GAP (16 * (uint64_t)LANE_PAGE) /* kept free around it */
+
+enum { STEP_NONE, STEP_CODE, STEP_SLOTS, STEP_DONTFORK, STEP_CLOSE };
+
+/* Calls that fetch work. */
+
+static struct lane_thread *thread_new(void)
+{
+	struct lane_thread *thread = calloc(1, sizeof(*thread));
+
+	if (thread)
+		thread->slot = thread->server_fd = -1;
+	return thread;
+}
+
+void lane_note_server(struct task *task, int fd)
+{
+	if (!lane_enabled())
+		return;
+	if (!task->lane)
+		task->lane = thread_new();
+	if (!task->lane)
+		return;
+	task->lane->server_fd = fd;
+	task->lane->serves = true;
+}
+
+/* The memory. */
+
+/*
+ * A place below the site that is free with room to spare, 0: there is none near. As far down as jumps reach
+ * with ease: the host fills such gaps from above.
+ */
+static gva_t find_place(struct task *task, gva_t site_gva)
+{
+	struct strbuf maps = STRBUF_INIT;
+	unsigned long start, end, before = 0;
+	gva_t place = 0, lowest = PAGE_DOWN(site_gva) - REACH;
+	const char *line;
+
+	if (procinfo_read(task->tid, "maps", &maps) || maps.failed || !maps.buf)
+		goto out;
+	for (line = maps.buf; line && *line; line = strchr(line, '\n'), line += line ? 1 : 0) {
+		if (sscanf(line, "%lx-%lx", &start, &end) != 2 || start > site_gva)
+			break;
+		gva_t low = before + GAP > lowest ? before + GAP : lowest;
+
+		if (before && !place && low + LANE_BYTES + GAP <= start)
+			place = low;
+		before = end;
+	}
+out:
+	strbuf_free(&maps);
+	return place;
+}
+
+static int lane_memory(struct lane *lane)
+{
+	uint64_t slots[2] = { lane->gva + LANE_CODE_BYTES, lane->gva + LANE_BYTES };
+	int err;
+
+	lane->hostfd = memfd_exec("fusebox-lane");
+	if (lane->hostfd < 0)
+		return lane->hostfd;
+	err = (int)HOST(ftruncate(lane->hostfd, LANE_BYTES));
+	if (!err)
+		err = (int)HOST(fcntl(lane->hostfd, F_ADD_SEALS, SEALS));
+	if (err)
+		return err;
+	lane->mem = mmap(NULL, LANE_BYTES, PROT_READ | PROT_WRITE, MAP_SHARED, lane->hostfd, 0);
+	if (lane->mem == MAP_FAILED)
+		return -ENOMEM;
+	/* cppcheck-suppress comparePointers; labels of one piece of code */
+	memcpy(lane->mem, lane_code, (size_t)(lane_code_end - lane_code));
+	memcpy(lane->mem + (lane_code_slots - lane_code), slots, sizeof(slots));
+	return 0;
+}
+
+static struct lane *lane_new(struct task *task, gva_t site_gva)
+{
+	struct lane *lane = calloc(1, sizeof(*lane));
+
+	if (!lane)
+		return NULL;
+	ref_init(&lane->ref);
+	lane->hostfd = -1;
+	lane->mem = MAP_FAILED;
+	atomic_flag_clear(&lane->busy);
+	lane->gva = find_place(task, site_gva);
+	if (lane->gva && lane_memory(lane) == 0)
+		return lane;
+	lane_put(lane);
+	return NULL;
+}
+
+/* The process's, made when it has none; with a reference. */
+static struct lane *process_lane(struct task *task, gva_t site_gva)
+{
+	struct process *process = task->process;
+	struct lane *lane, *made = NULL;
+
+	fb_mutex_lock(&process->lock);
+	lane = lane_get(process->lane);
+	fb_mutex_unlock(&process->lock);
+	if (lane)
+		return lane;
+	made = lane_new(task, site_gva);
+	fb_mutex_lock(&process->lock);
+	if (!process->lane)
+		process->lane = lane_get(made);
+	lane = lane_get(process->lane);
+	fb_mutex_unlock(&process->lock);
+	lane_put(made);
+	return lane;
+}
+
+static bool is_due(const struct lane_candidate *candidate)
+{
+	return candidate->ip_gva && candidate->count >= candidate->due;
+}
+
+/* Another thread's turn. */
+static void armed(struct lane_thread *thread)
+{
+	thread->arming = false;
+	atomic_flag_clear(&thread->lane->busy);
+}
+
+/* Is there a site that can be rewritten, now? */
+static bool worth_a_stop(struct task *task)
+{
+	struct lane_thread *thread = task->lane;
+	bool any = false;
+
+	thread->stop_wanted = false;
+	for (int i = 0; i < LANE_CANDIDATES; i++) {
+		struct lane_candidate *candidate = &thread->candidates[i];
+
+		if (is_due(candidate) && lane_knows(thread->lane, candidate->ip_gva))
+			candidate->due = ~0u;
+		any |= is_due(candidate);
+	}
+	if (any && lane_others_sleep(task))
+		return true;
+	for (int i = 0; i < LANE_CANDIDATES; i++)
+		if (is_due(&thread->candidates[i]))
+			thread->candidates[i].due = thread->candidates[i].count + LANE_DUE;
+	return false;
+}
+
+bool lane_wants_stop(struct task *task)
+{
+	struct lane_thread *thread = task->lane;
+	struct lane *lane;
+	int err = 0;
+
+	if (!thread->stop_wanted || thread->refused || !thread->serves)
+		return false;
+	if (thread->slot >= 0 && !worth_a_stop(task))
+		return false;
+	thread->stop_wanted = false;
+	lane = process_lane(task, task->call.ip_gva);
+	if (!lane || atomic_load(&lane->broken)) {
+		thread->refused = true;
+		lane_put(lane);
+		return false;
+	}
+	if (atomic_flag_test_and_set(&lane->busy)) { /* another thread is at it */
+		thread->stop_wanted = true;
+		lane_put(lane);
+		return false;
+	}
+	thread->arming = true;
+	err = call_pin(task);
+	if (!err && !atomic_load(&lane->mapped))
+		err = trap->plant_fd(task, lane->hostfd, trap_reserved_fd(RESERVED_MAIN));
+	fb_mutex_lock(&task->call.lock);
+	if (!thread->lane)
+		thread->lane = lane_get(lane);
+	if (err)
+		armed(thread);
+	fb_mutex_unlock(&task->call.lock);
+	lane_put(lane);
+	return !err;
+}
+
+/* The stop. */
+
+void lane_arm_not(struct task *task)
+{
+	task->lane->stop_wanted = true;
+	armed(task->lane);
+}
+
+static void go_on(struct task *task)
+{
+	struct lane_thread *thread = task->lane;
+
+	if (thread->interrupt)
+		(void)ptrace(PTRACE_INTERRUPT, task->tid, 0, 0);
+	thread->interrupt = false;
+	(void)ptrace(PTRACE_CONT, task->tid, 0, 0);
+}
+
+static void refuse(struct lane *lane, gva_t ip_gva)
+{
+	lane->refused[lane->nr_refused++ % LANE_SITES] = ip_gva;
+}
+
+static void rewrite_sites(struct task *task)
+{
+	struct lane_thread *thread = task->lane;
+
+	if (!lane_rewrite_library(task, thread->lane, thread->regs.rip))
+		return;
+	for (int i = 0; i < LANE_CANDIDATES; i++) {
+		struct lane_candidate *candidate = &thread->candidates[i];
+		int err;
+
+		if (!is_due(candidate))
+			continue;
+		if (lane_knows(thread->lane, candidate->ip_gva))
+			continue;
+		err = lane_rewrite(task, thread->lane, candidate->ip_gva, candidate->nr);
+		if (err == -EAGAIN) {
+			candidate->due = candidate->count + LANE_DUE;
+			continue;
+		}
+		if (err)
+			refuse(thread->lane, candidate->ip_gva);
+	}
+}
+
+static int take_slot(struct lane *lane)
+{
+	unsigned used = atomic_load(&lane->slots_used);
+
+	while (used != ~0u) {
+		unsigned bit = used + 1 ? (unsigned)__builtin_ctz(~used) : 0;
+
+		if (atomic_compare_exchange_strong(&lane->slots_used, &used, used | 1u << bit))
+			return (int)bit;
+	}
+	return -1;
+}
+
+/* All is mapped: the call that brought it here is made again. */
+static void finish(struct task *task)
+{
+	struct lane_thread *thread = task->lane;
+	struct user_regs_struct *regs = &thread->regs;
+	struct lane *lane = thread->lane;
+	int slot = thread->slot;
+
+	thread->step = STEP_NONE;
+	if (slot < 0 && regs->gs_base == 0 && !atomic_load(&lane->broken) && lane_may_join())
+		slot = take_slot(lane);
+	if (slot < 0) {
+		thread->refused = true;
+	} else {
+		rewrite_sites(task);
+		regs->gs_base = lane->gva + LANE_CODE_BYTES + (unsigned)slot * LANE_SLOT_SIZE;
+	}
+	regs->rip -= 2;
+	regs->rax = (unsigned long long)task->call.nr;
+	regs->orig_rax = ~0ULL;
+	(void)ptrace(PTRACE_SETREGS, task->tid, 0, regs);
+	if (slot >= 0 && thread->slot < 0)
+		lane_join(task, slot);
+	armed(thread);
+	go_on(task);
+}
+
+/* One that cannot map it never gets the lane; nothing was rewritten yet. */
+static void fail(struct task *task, int64_t err)
+{
+	fb_log(LOG_INFO, "no fast lane for process %d: error %d", (int)task->process->pid,
+	       (int)-err);
+	atomic_store(&task->lane->lane->broken, true);
+}
+
+static void run_step(struct task *task)
+{
+	struct lane_thread *thread = task->lane;
+	struct user_regs_struct regs = thread->regs;
+	uint64_t fd = (uint64_t)trap_reserved_fd(RESERVED_MAIN);
+	bool slots = thread->step != STEP_CODE;
+
+	regs.rip -= 2;
+	regs.orig_rax = ~0ULL;
+	regs.rdi = thread->lane->gva + (slots ? LANE_CODE_BYTES : 0);
+	regs.rsi = slots ? LANE_PAGE : LANE_CODE_BYTES;
+	switch (thread->step) {
+	case STEP_CODE:
+	case STEP_SLOTS:
+		regs.rax = SYS_mmap;
+		regs.rdx = slots ? PROT_READ | PROT_WRITE : PROT_READ | PROT_EXEC;
+		regs.r10 = MAP_SHARED | MAP_FIXED_NOREPLACE;
+		regs.r8 = fd;
+		regs.r9 = slots ? LANE_CODE_BYTES : 0;
+		break;
+	case STEP_DONTFORK: /* a child must not reach its parent's calls */
+		regs.rax = SYS_madvise;
+		regs.rdi = thread->lane->gva;
+		regs.rsi = LANE_BYTES;
+		regs.rdx = MADV_DONTFORK;
+		break;
+	default:
+		regs.rax = SYS_close;
+		regs.rdi = fd;
+	}
+	(void)ptrace(PTRACE_SETREGS, task->tid, 0, &regs);
+	(void)ptrace(PTRACE_SYSCALL, task->tid, 0, 0);
+}
+
+static void step_done(struct task *task, int64_t result)
+{
+	struct lane_thread *thread = task->lane;
+	bool maps = thread->step == STEP_CODE || thread->step == STEP_SLOTS;
+	uint64_t wanted = thread->lane->gva + (thread->step == STEP_SLOTS ? LANE_CODE_BYTES : 0);
+
+	if (maps && (uint64_t)result != wanted) {
+		fail(task, result);
+		thread->step = STEP_CLOSE;
+	} else if (thread->step == STEP_DONTFORK && result) {
+		fail(task, result);
+		thread->step++;
+	} else if (thread->step == STEP_CLOSE) {
+		(void)ptrace(PTRACE_SETSIGMASK, task->tid, sizeof(thread->sigmask),
+			     &thread->sigmask);
+		if (!atomic_load(&thread->lane->broken)) {
+			atomic_store(&thread->lane->mapped, true);
+			close(thread->lane->hostfd);
+			thread->lane->hostfd = -1;
+		}
+		finish(task);
+		return;
+	} else {
+		thread->step++;
+	}
+	run_step(task);
+}
+
+void lane_arm(struct task *task, const struct user_regs_struct *regs)
+{
+	struct lane_thread *thread = task->lane;
+	uint64_t all = UINT64_MAX;
+
+	thread->regs = *regs;
+	thread->interrupt = false;
+	if (atomic_load(&thread->lane->mapped)) {
+		finish(task);
+		return;
+	}
+	(void)ptrace(PTRACE_GETSIGMASK, task->tid, sizeof(thread->sigmask), &thread->sigmask);
+	(void)ptrace(PTRACE_SETSIGMASK, task->tid, sizeof(all), &all);
+	thread->step = STEP_CODE;
+	run_step(task);
+}
+
+bool lane_stop_event(struct task *task, int event, int signo)
+{
+	struct lane_thread *thread = task->lane;
+	struct __ptrace_syscall_info info;
+
+	if (!thread || thread->step == STEP_NONE)
+		return false;
+	if (event == PTRACE_EVENT_EXIT) {
+		thread->step = STEP_NONE; /* and lane_leave() does the rest */
+		return false;
+	}
+	if (event == PTRACE_EVENT_STOP || (event == 0 && signo == SIGSTOP))
+		thread->interrupt = true;
+	if (event == 0 && signo == (SIGTRAP | 0x80) &&
+	    ptrace(PTRACE_GET_SYSCALL_INFO, task->tid, sizeof(info), &info) > 0 &&
+	    info.op == PTRACE_SYSCALL_INFO_EXIT)
+		step_done(task, info.exit.rval);
+	else /* before the call; with all signals blocked there is nothing else to deliver */
+		(void)ptrace(PTRACE_SYSCALL, task->tid, 0, signo == SIGSTOP && !event ? SIGSTOP : 0);
+	return true;
+}
+
+/* Children. */
+
+void lane_fork(struct task *parent, struct task *child, uint64_t flags)
+{
+	struct process *process = parent->process;
+	struct lane *lane;
+
+	fb_mutex_lock(&process->lock);
+	lane = lane_get(process->lane);
+	fb_mutex_unlock(&process->lock);
+	if (!lane)
+		return;
+	child->lane = thread_new();
+	if (!child->lane) { /* it would jump into memory that it does not have */
+		(void)task_signal_thread(child, SIGKILL);
+		lane_put(lane);
+		return;
+	}
+	child->lane->clear_gs = true;
+	if (!(flags & CLONE_VM)) {
+		child->lane->undo = lane;
+		return;
+	}
+	if (child->process != process) {
+		fb_mutex_lock(&child->process->lock);
+		child->process->lane = lane_get(lane);
+		fb_mutex_unlock(&child->process->lock);
+	}
+	lane_put(lane);
+}
+
+void lane_birth(struct task *child)
+{
+	struct lane_thread *thread = child->lane;
+	struct user_regs_struct regs;
+
+	if (!thread || !thread->clear_gs)
+		return;
+	thread->clear_gs = false;
+	if (ptrace(PTRACE_GETREGS, child->tid, 0, &regs) == 0 && regs.gs_base) {
+		regs.gs_base = 0;
+		(void)ptrace(PTRACE_SETREGS, child->tid, 0, &regs);
+	}
+	if (thread->undo)
+		lane_restore(child->tid, thread->undo);
+	lane_put(thread->undo);
+	thread->undo = NULL;
+}
+
+void lane_process_exec(struct task *task)
+{
+	struct process *process = task->process;
+	struct lane *lane;
+
+	lane_leave(task);
+	if (task->lane) {
+		lane_thread_free(task->lane);
+		task->lane = NULL;
+	}
+	fb_mutex_lock(&process->lock);
+	lane = process->lane;
+	process->lane = NULL;
+	fb_mutex_unlock(&process->lock);
+	lane_put(lane);
+}

@@ -1,0 +1,116 @@
+/*
+ * A thread that stops is moved out of the lane: handlers, the freezer and whoever looks at its registers
+ * find it in, before or behind its system call. Where it was and the state of its slot tell how far it had
+ * come; the labels are those of lane_code.c.
+ */
+#include <sys/syscall.h>
+
+#include "sentry/base/err.h"
+#include "sentry/lane/lane_code.h"
+#include "sentry/lane/lane_slot.h"
+
+static bool in_code(const struct lane *lane, uint64_t rip, const char *from, const char *to)
+{
+	uint64_t at = rip - lane->gva;
+
+	return at >= (uint64_t)(from - lane_code) && at < (uint64_t)(to - lane_code);
+}
+
+/* Interrupted before it had begun: as a wait for work, or else as if the signal had come first. */
+static void regs_interrupted(const struct lane_thread *thread, const struct lane_site *site,
+			     struct user_regs_struct *regs)
+{
+	bool waits = (int)regs->rdi == thread->server_fd &&
+		     (site->nr == SYS_read || site->nr == SYS_splice);
+
+	regs->rip = site->return_gva;
+	regs->rdx = atomic_load(slot_u64(thread, SLOT_ARGS + 16)); /* its scratch for a while */
+	regs->orig_rax = (unsigned long long)site->nr;
+	regs->rax = (unsigned long long)(waits ? -ERESTARTSYS : -ERESTARTNOINTR);
+}
+
+/* Behind the end of its spinning, before the system call. */
+static void regs_plain(const struct lane_thread *thread, const struct lane_site *site,
+		       struct user_regs_struct *regs)
+{
+	regs->rip = site->return_gva - 2;
+	regs->rdx = atomic_load(slot_u64(thread, SLOT_ARGS + 16));
+	regs->rax = (unsigned long long)site->nr;
+	regs->orig_rax = ~0ULL;
+}
+
+static void regs_done(const struct lane_thread *thread, const struct lane_site *site,
+		      struct user_regs_struct *regs)
+{
+	regs->rip = site->return_gva;
+	regs->rdx = atomic_load(slot_u64(thread, SLOT_ARGS + 16));
+	regs->rax = atomic_load(slot_u64(thread, SLOT_RESULT));
+	regs->orig_rax = ~0ULL;
+}
+
+/* In the lane; or at the system call that it makes when it has given up, which nobody has received yet. */
+static bool is_about_it(const struct lane *lane, const struct lane_site *site,
+			const struct user_regs_struct *regs)
+{
+	if (in_code(lane, regs->rip, lane_code, lane_code_end) || regs->rip == site->return_gva - 2)
+		return true;
+	return regs->rip == site->return_gva && (int)regs->orig_rax == site->nr &&
+	       (long)regs->rax == -ERESTARTSYS;
+}
+
+/* No call of it is with the sentry. True when *regs were changed. */
+static bool move_out(struct lane_thread *thread, struct user_regs_struct *regs)
+{
+	const struct lane *lane = thread->lane;
+	const struct lane_site *site = slot_site(thread);
+	bool inside = in_code(lane, regs->rip, lane_code, lane_code_end);
+
+	if (site && thread->answered && is_about_it(lane, site, regs) &&
+	    slot_change(thread, LANE_DONE, LANE_IDLE)) {
+		thread->answered = false;
+		regs_done(thread, site, regs);
+		return true;
+	}
+	if (!inside)
+		return false;
+	if (in_code(lane, regs->rip, lane_code, lane_code_published)) {
+		regs->rip = lane->gva; /* once more from the beginning; rcx is as it was there */
+		return true;
+	}
+	if (site && slot_change(thread, LANE_REQUEST, LANE_IDLE)) {
+		regs_interrupted(thread, site, regs);
+		return true;
+	}
+	if (site && (slot_change(thread, LANE_REFUSED, LANE_IDLE) ||
+		     in_code(lane, regs->rip, lane_code_withdrawn, lane_code_plain))) {
+		regs_plain(thread, site, regs);
+		return true;
+	}
+	return false;
+}
+
+bool lane_at_stop(struct task *task, bool taken, struct user_regs_struct *regs, bool *ret_changed)
+{
+	struct lane_thread *thread = task->lane;
+	const struct call *call = &task->call;
+
+	*ret_changed = false;
+	if (!has_slot(task))
+		return !taken;
+	lane_slow_down(thread); /* who gets signals has other things to do */
+	lane_attend(thread, 0);
+	if (!taken) {
+		*ret_changed = move_out(thread, regs);
+		return true;
+	}
+	if (!in_code(thread->lane, regs->rip, lane_code_published, lane_code_end) &&
+	    regs->rip != call->ip_gva - 2 && regs->rip != call->ip_gva)
+		return false;
+	slot_set_state(thread, LANE_IDLE);
+	regs->rip = call->ip_gva;
+	regs->rdx = call->args[2];
+	regs->rax = (unsigned long long)-ERESTARTNOINTR;
+	regs->orig_rax = (unsigned long long)call->nr;
+	*ret_changed = true;
+	return true;
+}
