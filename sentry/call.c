@@ -153,6 +153,13 @@ static void finish_running(struct task *task, int64_t result)
 		tracer_post(task, TRACER_EXEC);
 		return;
 	}
+	/* It was one of the lane when its handler asked for a trap, which has come meanwhile. */
+	if (err_is_restart((long)result) && task->lane) {
+		call->state = CALL_REWRITING;
+		fb_mutex_unlock(&call->lock);
+		tracer_post(task, TRACER_EXEC);
+		return;
+	}
 	call->state = CALL_IDLE;
 	if (task->lane)
 		lane_answers(task);
@@ -210,6 +217,8 @@ static void begin_fiber(struct task *task)
 	atomic_store_explicit(&task->call.waiter->spins, task->call.by_lane, memory_order_relaxed);
 	if (task->exiting)
 		waiter_interrupt(task->call.waiter, WAITER_SIGNAL | WAITER_KILLED);
+	else if (task->call.state == CALL_SIGNALLED) /* a call of the lane, before it got here */
+		waiter_interrupt(task->call.waiter, WAITER_SIGNAL);
 	fb_mutex_unlock(&task->call.lock);
 }
 
@@ -299,6 +308,8 @@ bool call_begin_lane(struct task *task)
 	fb_mutex_lock(&call->lock);
 	begun = !call->active && call->state == CALL_IDLE && !task->exiting &&
 		lane_take(task, &entry);
+	if (!begun)
+		lane_reject(task);
 	if (begun) {
 		call_reset(call, &entry);
 		call->active = call->by_lane = true;

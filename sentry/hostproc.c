@@ -44,3 +44,15 @@ ssize_t hostproc_read(pid_t pid, const char *name, char *buf, size_t size)
 	buf[done] = 0;
 	return (ssize_t)done;
 }
+
+ssize_t hostproc_readlink(const char *name, char *buf, size_t size)
+{
+	ssize_t n;
+
+	if (proc_hostfd < 0)
+		return -ENOENT;
+	n = HOST(readlinkat(proc_hostfd, name, buf, size - 1));
+	if (n >= 0)
+		buf[n] = 0;
+	return n;
+}

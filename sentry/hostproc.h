@@ -12,6 +12,8 @@
 int hostproc_init(void);
 /* Reads /proc/<pid>/<name> into buf, NUL-terminated. Bytes or -errno. */
 ssize_t hostproc_read(pid_t pid, const char *name, char *buf, size_t size);
+/* The target of the link /proc/<name>, NUL-terminated, cut off at size. Bytes or -errno. */
+ssize_t hostproc_readlink(const char *name, char *buf, size_t size);
 /* Opens /proc/<name> for openat-style use; a host descriptor or -errno. */
 int hostproc_open(const char *name, int flags);
 

@@ -345,6 +345,7 @@ void task_forget(struct task *task)
 	}
 	fb_mutex_unlock(&list_lock);
 	if (listed) {
+		lane_unshare(listed);
 		mapped_kick();
 		waitq_wake_all(&listed->exit_waiters, 0);
 		process_put(listed);

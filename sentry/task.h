@@ -125,6 +125,8 @@ struct process {
 	int64_t start_time_ns;	     /* monotonic */
 	void *tty;		     /* controlling terminal; owned by devpts through its refs */
 	struct lane *lane;	     /* counted, guarded by lock; NULL: its memory has none */
+	struct process *vm_parent;   /* counted, guarded by lock: whose memory it has (vfork), or NULL */
+	unsigned vm_children;	     /* guarded by lock: processes that have its memory */
 };
 
 struct task {

@@ -360,7 +360,7 @@ static void on_stop(struct task *task, int signo, bool group_stop)
 	if (action == STOP_HOLD)
 		return;
 	if (action == STOP_LANE) {
-		lane_arm(task, &regs);
+		lane_arm(task, &regs, group_stop);
 		return;
 	}
 	if (action == STOP_CONTINUE && signo && call_timed_out(task, &regs) &&

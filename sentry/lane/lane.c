@@ -170,7 +170,7 @@ void lane_thread_free(struct lane_thread *thread)
 	if (!thread)
 		return;
 	lane_put(thread->lane);
-	lane_put(thread->undo);
+	lane_put(thread->born_of);
 	free(thread);
 }
 

@@ -15,7 +15,8 @@
  * It is a matter of speed alone. A thread without a slot, a process in which a site cannot be rewritten, a
  * machine without %gs instructions or with one processor: their calls trap as always.
  *
- * Locks: what concerns one task is guarded by its call.lock unless said otherwise.
+ * Locks: a task's slot and pace are guarded by its call.lock; what leads to a slot belongs to its own fiber, and
+ * at a stop to the tracer.
  */
 #ifndef FB_LANE_H
 #define FB_LANE_H
@@ -28,11 +29,12 @@
 struct call_entry;
 struct lane;
 struct lane_thread;
+struct process;
 struct task;
 
 enum lane_mode {
-	LANE_AUTO,  /* for busy servers */
 	LANE_OFF,
+	LANE_AUTO,  /* for busy servers */
 	LANE_EAGER, /* for all servers, at once: for tests */
 };
 /* Who may get the lane; called once, before the first guest. */
@@ -52,6 +54,8 @@ bool lane_poll(void);
 void lane_take_all(void);
 /* Takes the request out of the task's slot. False: there is none, or not a proper one. */
 bool lane_take(struct task *task, struct call_entry *ret_entry);
+/* What waits in the slot can be none: the task makes it as a system call, and is judged by that. */
+void lane_reject(struct task *task);
 /* The result of a call that was taken; the task goes on at once. */
 void lane_answer(struct task *task, int64_t result);
 /* It cannot be served this way: the task makes it as a system call. */
@@ -79,8 +83,11 @@ bool lane_at_stop(struct task *task, bool taken, struct user_regs_struct *regs, 
  * given a slot, or have a busy site rewritten. The result is then CALL_LANE.
  */
 bool lane_wants_stop(struct task *task);
-/* Tracer: the task is at that stop, *regs those of its call. It goes on by itself. */
-void lane_arm(struct task *task, const struct user_regs_struct *regs);
+/*
+ * Tracer: the task is at that stop, which may be one for job control, *regs those of its call. It goes on by
+ * itself.
+ */
+void lane_arm(struct task *task, const struct user_regs_struct *regs, bool group_stop);
 /* Tracer: a signal came before it: another time. call.lock held. */
 void lane_arm_not(struct task *task);
 /* Tracer: first look at a stop. True: it was one of ours, and the task goes on. */
@@ -98,6 +105,8 @@ void lane_birth(struct task *child);
 /* The task exits or has executed another program. No lock held. */
 void lane_leave(struct task *task);
 void lane_process_exec(struct task *task);
+/* The process shares its memory with no other any more: it has executed a program, or ended. */
+void lane_unshare(struct process *process);
 void lane_thread_free(struct lane_thread *thread);
 void lane_put(struct lane *lane);
 

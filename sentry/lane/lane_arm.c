@@ -26,6 +26,7 @@
 #include "sentry/base/log.h"
 #include "sentry/call.h"
 #include "sentry/exec.h"
+#include "sentry/hostproc.h"
 #include "sentry/lane/lane_code.h"
 #include "sentry/lane/lane_internal.h"
 #include "sentry/procinfo.h"
@@ -33,6 +34,7 @@
 #include "vfs/strbuf.h"
 
 #define SEALS (F_SEAL_GROW | F_SEAL_SHRINK | F_SEAL_SEAL)
+#define LANE_NAME "fusebox-lane"
 #define REACH 0x20000000ull /* from the site by which the lane is placed */
 #define PAGE_DOWN(gva) ((gva) & ~(gva_t)(LANE_PAGE - 1))
 #define GAP (16 * (uint64_t)LANE_PAGE) /* kept free around it */
@@ -96,7 +98,7 @@ static int lane_memory(struct lane *lane)
 	uint64_t slots[2] = { lane->gva + LANE_CODE_BYTES, lane->gva + LANE_BYTES };
 	int err;
 
-	lane->hostfd = memfd_exec("fusebox-lane");
+	lane->hostfd = memfd_exec(LANE_NAME);
 	if (lane->hostfd < 0)
 		return lane->hostfd;
 	err = (int)HOST(ftruncate(lane->hostfd, LANE_BYTES));
@@ -163,6 +165,46 @@ static void armed(struct lane_thread *thread)
 	atomic_flag_clear(&thread->lane->busy);
 }
 
+static bool shares_memory(struct process *process)
+{
+	bool shares;
+
+	fb_mutex_lock(&process->lock);
+	shares = process->vm_children > 0 || process->vm_parent;
+	fb_mutex_unlock(&process->lock);
+	return shares;
+}
+
+/* vfork(2) and its kin: two processes with one memory, until one of them has another. */
+static void share_memory(struct process *parent, struct process *child)
+{
+	child->vm_parent = process_get(parent); /* which nobody else sees yet */
+	fb_mutex_lock(&parent->lock);
+	parent->vm_children++;
+	fb_mutex_unlock(&parent->lock);
+}
+
+/* One with such children of its own leaves them to its parent, which then never gets rid of them. */
+void lane_unshare(struct process *process)
+{
+	struct process *parent = NULL;
+	bool has_children;
+
+	fb_mutex_lock(&process->lock);
+	has_children = process->vm_children > 0;
+	parent = process->vm_parent;
+	process->vm_parent = NULL;
+	process->vm_children = 0;
+	fb_mutex_unlock(&process->lock);
+	if (!parent)
+		return;
+	fb_mutex_lock(&parent->lock);
+	if (!has_children && parent->vm_children > 0)
+		parent->vm_children--;
+	fb_mutex_unlock(&parent->lock);
+	process_put(parent);
+}
+
 /* Is there a site that can be rewritten, now? */
 static bool worth_a_stop(struct task *task)
 {
@@ -193,6 +235,8 @@ bool lane_wants_stop(struct task *task)
 
 	if (!thread->stop_wanted || thread->refused || !thread->serves)
 		return false;
+	if (shares_memory(task->process)) /* its text is another's, too, whom nobody has asked */
+		return false;
 	if (thread->slot >= 0 && !worth_a_stop(task))
 		return false;
 	thread->stop_wanted = false;
@@ -214,8 +258,10 @@ bool lane_wants_stop(struct task *task)
 	fb_mutex_lock(&task->call.lock);
 	if (!thread->lane)
 		thread->lane = lane_get(lane);
-	if (err)
+	if (err) {
 		armed(thread);
+		task->call.pinned = false;
+	}
 	fb_mutex_unlock(&task->call.lock);
 	lane_put(lane);
 	return !err;
@@ -378,13 +424,13 @@ static void step_done(struct task *task, int64_t result)
 	run_step(task);
 }
 
-void lane_arm(struct task *task, const struct user_regs_struct *regs)
+void lane_arm(struct task *task, const struct user_regs_struct *regs, bool group_stop)
 {
 	struct lane_thread *thread = task->lane;
 	uint64_t all = UINT64_MAX;
 
 	thread->regs = *regs;
-	thread->interrupt = false;
+	thread->interrupt = group_stop;
 	if (atomic_load(&thread->lane->mapped)) {
 		finish(task);
 		return;
@@ -424,6 +470,8 @@ void lane_fork(struct task *parent, struct task *child, uint64_t flags)
 	struct process *process = parent->process;
 	struct lane *lane;
 
+	if ((flags & CLONE_VM) && child->process != process)
+		share_memory(process, child->process);
 	fb_mutex_lock(&process->lock);
 	lane = lane_get(process->lane);
 	fb_mutex_unlock(&process->lock);
@@ -435,9 +483,10 @@ void lane_fork(struct task *parent, struct task *child, uint64_t flags)
 		lane_put(lane);
 		return;
 	}
-	child->lane->clear_gs = true;
-	if (!(flags & CLONE_VM)) {
-		child->lane->undo = lane;
+	child->lane->born_of = lane_get(lane);
+	child->lane->copied = !(flags & CLONE_VM);
+	if (child->lane->copied) {
+		lane_put(lane);
 		return;
 	}
 	if (child->process != process) {
@@ -448,22 +497,52 @@ void lane_fork(struct task *parent, struct task *child, uint64_t flags)
 	lane_put(lane);
 }
 
+/* Can this process, which should not, change the lane's memory? */
+static bool reaches_lane(pid_t tid, const struct lane *lane)
+{
+	struct strbuf maps = STRBUF_INIT;
+	unsigned long start, end;
+	const char *line;
+	char name[64], target[64];
+	bool reaches = true;
+	ssize_t len;
+
+	snprintf(name, sizeof(name), "%d/fd/%d", (int)tid, trap_reserved_fd(RESERVED_MAIN));
+	len = hostproc_readlink(name, target, sizeof(target));
+	if (len > 0 && strstr(target, LANE_NAME))
+		return true;
+	if (procinfo_read(tid, "maps", &maps) == 0 && !maps.failed && maps.buf) {
+		reaches = false;
+		for (line = maps.buf; line && *line; line = strchr(line, '\n'), line += line ? 1 : 0)
+			if (sscanf(line, "%lx-%lx", &start, &end) == 2 && start < lane->gva + LANE_BYTES &&
+			    end > lane->gva)
+				reaches = true;
+	}
+	strbuf_free(&maps);
+	return reaches;
+}
+
 void lane_birth(struct task *child)
 {
 	struct lane_thread *thread = child->lane;
+	struct lane *lane = thread ? thread->born_of : NULL;
 	struct user_regs_struct regs;
 
-	if (!thread || !thread->clear_gs)
+	if (!lane)
 		return;
-	thread->clear_gs = false;
-	if (ptrace(PTRACE_GETREGS, child->tid, 0, &regs) == 0 && regs.gs_base) {
+	thread->born_of = NULL;
+	if (ptrace(PTRACE_GETREGS, child->tid, 0, &regs) == 0 &&
+	    regs.gs_base - (lane->gva + LANE_CODE_BYTES) < LANE_PAGE) {
 		regs.gs_base = 0;
 		(void)ptrace(PTRACE_SETREGS, child->tid, 0, &regs);
 	}
-	if (thread->undo)
-		lane_restore(child->tid, thread->undo);
-	lane_put(thread->undo);
-	thread->undo = NULL;
+	if (thread->copied) {
+		lane_restore(child->tid, lane);
+		/* Forked while its parent was being armed: what it has got must mean nothing. */
+		if (reaches_lane(child->tid, lane))
+			atomic_store(&lane->broken, true);
+	}
+	lane_put(lane);
 }
 
 void lane_process_exec(struct task *task)
@@ -472,10 +551,11 @@ void lane_process_exec(struct task *task)
 	struct lane *lane;
 
 	lane_leave(task);
-	if (task->lane) {
-		lane_thread_free(task->lane);
-		task->lane = NULL;
+	if (task->lane) { /* a new program, a new beginning */
+		task->lane->refused = task->lane->serves = task->lane->stop_wanted = false;
+		memset(task->lane->candidates, 0, sizeof(task->lane->candidates));
 	}
+	lane_unshare(process);
 	fb_mutex_lock(&process->lock);
 	lane = process->lane;
 	process->lane = NULL;

@@ -21,6 +21,8 @@ static atomic_ulong nr_calls;
 
 void lane_attend(struct lane_thread *thread, int64_t until_ns)
 {
+	if (atomic_load(&thread->lane->broken))
+		until_ns = 0;
 	atomic_store_explicit(&thread->owed_ns, until_ns, memory_order_relaxed);
 	atomic_store(slot_u32(thread, SLOT_OFF), until_ns == 0);
 }
@@ -107,6 +109,12 @@ void lane_answer(struct task *task, int64_t result)
 	expect(thread);
 }
 
+void lane_reject(struct task *task)
+{
+	if (has_slot(task))
+		(void)slot_change(task->lane, LANE_REQUEST, LANE_REFUSED);
+}
+
 void lane_refuse(struct task *task)
 {
 	if (has_slot(task))
@@ -147,8 +155,9 @@ bool lane_trapped(struct task *task, const struct call_entry *entry, int64_t *re
 		return false;
 	lane_attend(thread, 0);
 	note_pace(thread);
-	if (atomic_exchange(slot_u32(thread, SLOT_WITHDRAWN), 0) && thread->fast &&
-	    atomic_fetch_add(&thread->late, 1) + 1 >= LATE_MAX)
+	if (atomic_exchange(slot_u32(thread, SLOT_WITHDRAWN), 0))
+		atomic_fetch_add(&thread->late, 1);
+	if (atomic_load(&thread->late) >= LATE_MAX)
 		lane_slow_down(thread);
 	answered = thread->answered && call->nr == entry->nr && call->ip_gva == entry->ip_gva &&
 		   !memcmp(call->args, entry->args, sizeof(call->args)) &&

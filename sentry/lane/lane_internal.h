@@ -14,7 +14,7 @@
 struct lane_patch {
 	gva_t gva;
 	uint8_t len;
-	uint8_t was[8];
+	uint8_t was[8], now[8];
 };
 
 /* A system call instruction whose callers take the lane. */
@@ -78,8 +78,8 @@ struct lane_thread {
 	struct user_regs_struct regs;
 	uint64_t sigmask;
 	/* Tracer, between birth and the first stop: */
-	struct lane *undo; /* counted: its patches are taken back */
-	bool clear_gs;
+	struct lane *born_of; /* counted: its parent's, of which it must have nothing */
+	bool copied;	      /* and whose text it has a copy of */
 };
 
 /* A guest's or the leader's yield that takes longer means that somebody else computes there. */

@@ -7,12 +7,16 @@
 #include "sentry/sched/sched.h"
 #include "sentry/trap.h"
 
-#define PENDING_NS 3000 /* between two looks at the traps */
+#define PENDING_NS 20000 /* between two looks at the traps */
+
+#define TAKE_MAX 16 /* calls begun before a trapped one */
 
 static struct fb_mutex armed_lock = FB_MUTEX_INIT(RANK_LEAF);
 static struct task *armed[LANE_SLOTS * 4]; /* guarded by armed_lock, as the next */
 static unsigned nr_armed;
+static unsigned next_look; /* where the next look begins: everybody's turn comes */
 static atomic_bool any_armed;
+static _Atomic int64_t looked_ns; /* when the leader has asked for traps last */
 
 void lane_remember(struct task *task)
 {
@@ -53,11 +57,15 @@ static struct task *find_request(int64_t now, int64_t *ret_owed_ns)
 
 	fb_mutex_lock(&armed_lock);
 	for (unsigned i = 0; i < nr_armed && !found; i++) {
-		struct lane_thread *thread = armed[i]->lane;
+		unsigned at = (next_look + i) % nr_armed;
+		struct lane_thread *thread = armed[at]->lane;
 		int64_t owed = atomic_load_explicit(&thread->owed_ns, memory_order_relaxed);
 
+		if (atomic_load(&thread->lane->broken))
+			continue;
 		if (slot_state(thread) == LANE_REQUEST) {
-			found = task_get(armed[i]);
+			found = task_get(armed[at]);
+			next_look = at + 1;
 		} else if (owed && owed < now) {
 			lane_attend(thread, 0);
 			atomic_fetch_add(&thread->late, 1);
@@ -70,57 +78,64 @@ static struct task *find_request(int64_t now, int64_t *ret_owed_ns)
 	return found;
 }
 
-/* Whose request is none that can be begun has broken the protocol, or dies. Drops the reference. */
+/* Drops the reference. */
 static bool begin(struct task *task)
 {
 	bool begun = call_begin_lane(task);
 
-	if (!begun)
-		lane_leave(task);
 	task_put(task);
 	return begun;
 }
 
+static bool traps_wait(int64_t now)
+{
+	if (now - atomic_load_explicit(&looked_ns, memory_order_relaxed) < PENDING_NS)
+		return false;
+	atomic_store_explicit(&looked_ns, now, memory_order_relaxed);
+	return trap->pending();
+}
+
 bool lane_poll(void)
 {
-	int64_t now, owed, looked, before;
+	int64_t now, owed, before;
+	bool give_up = false;
 	struct task *task;
 
 	if (!atomic_load_explicit(&any_armed, memory_order_relaxed))
 		return false;
-	looked = now = clock_monotonic_ns();
+	now = clock_monotonic_ns();
 	for (;;) {
-		task = find_request(now, &owed);
-		if (task) {
+		/* Asked first: calls by the lane may come so fast that no trap would ever be received. */
+		if (traps_wait(now))
+			return false;
+		task = find_request(give_up ? INT64_MAX : now, &owed);
+		if (task)
 			return begin(task);
-		}
 		if (!owed)
 			return false;
 		if (sched_has_work())
 			return true;
-		if (now - looked > PENDING_NS) {
-			if (trap->pending())
-				return false;
-			looked = now;
-		}
 		for (int i = 0; i < LANE_TURNS; i++)
 			__asm__ volatile("pause");
 		before = clock_monotonic_ns();
 		sched_yield();
 		now = clock_monotonic_ns();
 		if (now - before > LANE_YIELD_NS)
-			now = INT64_MAX; /* what is owed is late */
+			give_up = true; /* what is owed is late */
 	}
 }
 
 void lane_take_all(void)
 {
 	struct task *task;
-	bool begun = true;
 	int64_t owed;
 
-	while (begun && atomic_load_explicit(&any_armed, memory_order_relaxed)) {
+	/* No more than one for each: who makes requests without end holds nobody up. */
+	for (unsigned i = 0; i < TAKE_MAX && atomic_load_explicit(&any_armed, memory_order_relaxed);
+	     i++) {
 		task = find_request(0, &owed);
-		begun = task && begin(task);
+		if (!task)
+			break;
+		(void)begin(task);
 	}
 }

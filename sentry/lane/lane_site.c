@@ -159,6 +159,7 @@ static int patch(int mem_hostfd, struct lane *lane, gva_t gva, const uint8_t *by
 		return -EFAULT;
 	p->gva = gva;
 	p->len = (uint8_t)len;
+	memcpy(p->now, bytes, len);
 	if (HOST(pwrite(mem_hostfd, bytes, len, (off_t)gva)) != (long)len)
 		return -EFAULT;
 	lane->nr_patches++;
@@ -207,6 +208,12 @@ static bool sets_nr(const uint8_t *mov, int nr)
 	return mov[0] == 0xb8 && !memcmp(mov + 1, &number, 4) && (mov[-1] & 0xf0) != 0x40;
 }
 
+/* xor %eax, %eax; behind a REX prefix it may be another register. */
+static bool clears_rax(const uint8_t *code)
+{
+	return code[0] == 0x31 && code[1] == 0xc0 && (code[-1] & 0xf0) != 0x40;
+}
+
 /* Nothing but `mov disp8(%rsp), register`? */
 static bool are_stack_loads(const uint8_t *code, size_t len)
 {
@@ -235,7 +242,7 @@ static int rewrite(int mem_hostfd, struct lane *lane, gva_t ip_gva, int nr, cons
 		   gva_t window_gva, size_t window_len)
 {
 	const uint8_t *ip = window + (ip_gva - window_gva);
-	bool is_short = nr == 0 && ip[-4] == 0x31 && ip[-3] == 0xc0;
+	bool is_short = nr == 0 && clears_rax(ip - 4);
 	int loads = is_short ? 0 : lane_find_mov(ip, nr), err;
 	gva_t stub, cave = 0;
 
@@ -258,12 +265,33 @@ static int rewrite(int mem_hostfd, struct lane *lane, gva_t ip_gva, int nr, cons
 	return err ? -EOPNOTSUPP : 0;
 }
 
+/* The bounds of the private executable mapping around gva. */
+static bool find_text(pid_t tid, gva_t gva, gva_t *ret_start, gva_t *ret_end)
+{
+	struct strbuf maps = STRBUF_INIT;
+	const char *line;
+	char exec = '-', private = '-';
+
+	if (procinfo_read(tid, "maps", &maps) == 0 && !maps.failed) {
+		for (line = maps.buf; line && *line; line = strchr(line, '\n'), line += line ? 1 : 0)
+			if (sscanf(line, "%lx-%lx %*2c%c%c", ret_start, ret_end, &exec, &private) == 4 &&
+			    gva >= *ret_start && gva < *ret_end)
+				break;
+		if (!line || !*line)
+			exec = '-';
+	}
+	strbuf_free(&maps);
+	return exec == 'x' && private == 'p';
+}
+
 int lane_rewrite(struct task *task, struct lane *lane, gva_t ip_gva, int nr)
 {
 	cleanup_close int mem_hostfd = -1;
 	uint8_t window[2 * WINDOW];
-	gva_t window_gva = ip_gva - WINDOW;
+	gva_t window_gva = ip_gva - WINDOW, start, end;
 
+	if (!find_text(task->tid, ip_gva, &start, &end))
+		return -EOPNOTSUPP;
 	if (!lane_others_sleep(task))
 		return -EAGAIN;
 	mem_hostfd = open_memory(task->tid);
@@ -271,25 +299,6 @@ int lane_rewrite(struct task *task, struct lane *lane, gva_t ip_gva, int nr)
 	    HOST(pread(mem_hostfd, window, sizeof(window), (off_t)window_gva)) != sizeof(window))
 		return -EOPNOTSUPP;
 	return rewrite(mem_hostfd, lane, ip_gva, nr, window, window_gva, sizeof(window));
-}
-
-/* The bounds of the executable mapping around gva. */
-static bool find_text(pid_t tid, gva_t gva, gva_t *ret_start, gva_t *ret_end)
-{
-	struct strbuf maps = STRBUF_INIT;
-	const char *line;
-	char exec = '-';
-
-	if (procinfo_read(tid, "maps", &maps) == 0 && !maps.failed) {
-		for (line = maps.buf; line && *line; line = strchr(line, '\n'), line += line ? 1 : 0)
-			if (sscanf(line, "%lx-%lx %*2c%c", ret_start, ret_end, &exec) == 3 &&
-			    gva >= *ret_start && gva < *ret_end)
-				break;
-		if (!line || !*line)
-			exec = '-';
-	}
-	strbuf_free(&maps);
-	return exec == 'x';
 }
 
 /* What a C library's wrapper does next: cmp $-4095 or $-4096, %rax or %eax. */
@@ -305,7 +314,7 @@ static int number_of(const uint8_t *ip)
 {
 	int32_t nr;
 
-	if (ip[-4] == 0x31 && ip[-3] == 0xc0)
+	if (clears_rax(ip - 4))
 		return 0;
 	for (int len = 0; len <= LOADS_MAX; len++) {
 		if (ip[-7 - len] != 0xb8)
@@ -349,11 +358,17 @@ bool lane_rewrite_library(struct task *task, struct lane *lane, gva_t gva)
 	return true;
 }
 
+/* Where something else stands now, the text has made way for it. */
 void lane_restore(pid_t tid, const struct lane *lane)
 {
 	cleanup_close int mem_hostfd = open_memory(tid);
+	uint8_t now[8];
 
-	for (unsigned i = lane->nr_patches; mem_hostfd >= 0 && i-- > 0;)
-		(void)HOST(pwrite(mem_hostfd, lane->patches[i].was, lane->patches[i].len,
-				  (off_t)lane->patches[i].gva));
+	for (unsigned i = lane->nr_patches; mem_hostfd >= 0 && i-- > 0;) {
+		const struct lane_patch *p = &lane->patches[i];
+
+		if (HOST(pread(mem_hostfd, now, p->len, (off_t)p->gva)) == p->len &&
+		    !memcmp(now, p->now, p->len))
+			(void)HOST(pwrite(mem_hostfd, p->was, p->len, (off_t)p->gva));
+	}
 }

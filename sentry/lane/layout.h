@@ -1,7 +1,7 @@
 /*
  * The lane's memory, which a guest process and the sentry share: pages of code for the guest to run, and one
  * page of slots, one slot for each thread that has the lane. lane_code.c is the guest's side of the
- * protocol, lane.c the sentry's; the numbers are plain macros for the assembler's sake.
+ * protocol, lane_call.c the sentry's; the numbers are plain macros for the assembler's sake.
  *
  *	guest                                        sentry
  *	 arguments, nr, site; state = REQUEST
