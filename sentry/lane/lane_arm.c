@@ -26,7 +26,6 @@
 #include "sentry/base/log.h"
 #include "sentry/call.h"
 #include "sentry/exec.h"
-#include "sentry/hostproc.h"
 #include "sentry/lane/lane_code.h"
 #include "sentry/lane/lane_internal.h"
 #include "sentry/procinfo.h"
@@ -34,7 +33,6 @@
 #include "vfs/strbuf.h"
 
 #define SEALS (F_SEAL_GROW | F_SEAL_SHRINK | F_SEAL_SEAL)
-#define LANE_NAME "fusebox-lane"
 #define REACH 0x20000000ull /* from the site by which the lane is placed */
 #define PAGE_DOWN(gva) ((gva) & ~(gva_t)(LANE_PAGE - 1))
 #define GAP (16 * (uint64_t)LANE_PAGE) /* kept free around it */
@@ -43,7 +41,7 @@ enum { STEP_NONE, STEP_CODE, STEP_SLOTS, STEP_DONTFORK, STEP_CLOSE };
 
 /* Calls that fetch work. */
 
-static struct lane_thread *thread_new(void)
+struct lane_thread *lane_thread_new(void)
 {
 	struct lane_thread *thread = calloc(1, sizeof(*thread));
 
@@ -57,7 +55,7 @@ void lane_note_server(struct task *task, int fd)
 	if (!lane_enabled())
 		return;
 	if (!task->lane)
-		task->lane = thread_new();
+		task->lane = lane_thread_new();
 	if (!task->lane)
 		return;
 	task->lane->server_fd = fd;
@@ -73,22 +71,20 @@ void lane_note_server(struct task *task, int fd)
 static gva_t find_place(struct task *task, gva_t site_gva)
 {
 	struct strbuf maps = STRBUF_INIT;
-	unsigned long start, end, before = 0;
-	gva_t place = 0, lowest = PAGE_DOWN(site_gva) - REACH;
-	const char *line;
+	struct lane_mapping mapping;
+	gva_t place = 0, before = 0, lowest = PAGE_DOWN(site_gva) - REACH;
+	const char *text;
 
-	if (procinfo_read(task->tid, "maps", &maps) || maps.failed || !maps.buf)
-		goto out;
-	for (line = maps.buf; line && *line; line = strchr(line, '\n'), line += line ? 1 : 0) {
-		if (sscanf(line, "%lx-%lx", &start, &end) != 2 || start > site_gva)
-			break;
-		gva_t low = before + GAP > lowest ? before + GAP : lowest;
+	if (procinfo_read(task->tid, "maps", &maps) == 0 && !maps.failed) {
+		text = maps.buf;
+		while (!place && lane_next_mapping(&text, &mapping) && mapping.start <= site_gva) {
+			gva_t low = before + GAP > lowest ? before + GAP : lowest;
 
-		if (before && !place && low + LANE_BYTES + GAP <= start)
-			place = low;
-		before = end;
+			if (before && low + LANE_BYTES + GAP <= mapping.start)
+				place = low;
+			before = mapping.end;
+		}
 	}
-out:
 	strbuf_free(&maps);
 	return place;
 }
@@ -165,46 +161,6 @@ static void armed(struct lane_thread *thread)
 	atomic_flag_clear(&thread->lane->busy);
 }
 
-static bool shares_memory(struct process *process)
-{
-	bool shares;
-
-	fb_mutex_lock(&process->lock);
-	shares = process->vm_children > 0 || process->vm_parent;
-	fb_mutex_unlock(&process->lock);
-	return shares;
-}
-
-/* vfork(2) and its kin: two processes with one memory, until one of them has another. */
-static void share_memory(struct process *parent, struct process *child)
-{
-	child->vm_parent = process_get(parent); /* which nobody else sees yet */
-	fb_mutex_lock(&parent->lock);
-	parent->vm_children++;
-	fb_mutex_unlock(&parent->lock);
-}
-
-/* One with such children of its own leaves them to its parent, which then never gets rid of them. */
-void lane_unshare(struct process *process)
-{
-	struct process *parent = NULL;
-	bool has_children;
-
-	fb_mutex_lock(&process->lock);
-	has_children = process->vm_children > 0;
-	parent = process->vm_parent;
-	process->vm_parent = NULL;
-	process->vm_children = 0;
-	fb_mutex_unlock(&process->lock);
-	if (!parent)
-		return;
-	fb_mutex_lock(&parent->lock);
-	if (!has_children && parent->vm_children > 0)
-		parent->vm_children--;
-	fb_mutex_unlock(&parent->lock);
-	process_put(parent);
-}
-
 /* Is there a site that can be rewritten, now? */
 static bool worth_a_stop(struct task *task)
 {
@@ -235,7 +191,7 @@ bool lane_wants_stop(struct task *task)
 
 	if (!thread->stop_wanted || thread->refused || !thread->serves)
 		return false;
-	if (shares_memory(task->process)) /* its text is another's, too, whom nobody has asked */
+	if (lane_shares_memory(task->process)) /* its text is another's, too, whom nobody has asked */
 		return false;
 	if (thread->slot >= 0 && !worth_a_stop(task))
 		return false;
@@ -461,104 +417,4 @@ bool lane_stop_event(struct task *task, int event, int signo)
 	else /* before the call; with all signals blocked there is nothing else to deliver */
 		(void)ptrace(PTRACE_SYSCALL, task->tid, 0, signo == SIGSTOP && !event ? SIGSTOP : 0);
 	return true;
-}
-
-/* Children. */
-
-void lane_fork(struct task *parent, struct task *child, uint64_t flags)
-{
-	struct process *process = parent->process;
-	struct lane *lane;
-
-	if ((flags & CLONE_VM) && child->process != process)
-		share_memory(process, child->process);
-	fb_mutex_lock(&process->lock);
-	lane = lane_get(process->lane);
-	fb_mutex_unlock(&process->lock);
-	if (!lane)
-		return;
-	child->lane = thread_new();
-	if (!child->lane) { /* it would jump into memory that it does not have */
-		(void)task_signal_thread(child, SIGKILL);
-		lane_put(lane);
-		return;
-	}
-	child->lane->born_of = lane_get(lane);
-	child->lane->copied = !(flags & CLONE_VM);
-	if (child->lane->copied) {
-		lane_put(lane);
-		return;
-	}
-	if (child->process != process) {
-		fb_mutex_lock(&child->process->lock);
-		child->process->lane = lane_get(lane);
-		fb_mutex_unlock(&child->process->lock);
-	}
-	lane_put(lane);
-}
-
-/* Can this process, which should not, change the lane's memory? */
-static bool reaches_lane(pid_t tid, const struct lane *lane)
-{
-	struct strbuf maps = STRBUF_INIT;
-	unsigned long start, end;
-	const char *line;
-	char name[64], target[64];
-	bool reaches = true;
-	ssize_t len;
-
-	snprintf(name, sizeof(name), "%d/fd/%d", (int)tid, trap_reserved_fd(RESERVED_MAIN));
-	len = hostproc_readlink(name, target, sizeof(target));
-	if (len > 0 && strstr(target, LANE_NAME))
-		return true;
-	if (procinfo_read(tid, "maps", &maps) == 0 && !maps.failed && maps.buf) {
-		reaches = false;
-		for (line = maps.buf; line && *line; line = strchr(line, '\n'), line += line ? 1 : 0)
-			if (sscanf(line, "%lx-%lx", &start, &end) == 2 && start < lane->gva + LANE_BYTES &&
-			    end > lane->gva)
-				reaches = true;
-	}
-	strbuf_free(&maps);
-	return reaches;
-}
-
-void lane_birth(struct task *child)
-{
-	struct lane_thread *thread = child->lane;
-	struct lane *lane = thread ? thread->born_of : NULL;
-	struct user_regs_struct regs;
-
-	if (!lane)
-		return;
-	thread->born_of = NULL;
-	if (ptrace(PTRACE_GETREGS, child->tid, 0, &regs) == 0 &&
-	    regs.gs_base - (lane->gva + LANE_CODE_BYTES) < LANE_PAGE) {
-		regs.gs_base = 0;
-		(void)ptrace(PTRACE_SETREGS, child->tid, 0, &regs);
-	}
-	if (thread->copied) {
-		lane_restore(child->tid, lane);
-		/* Forked while its parent was being armed: what it has got must mean nothing. */
-		if (reaches_lane(child->tid, lane))
-			atomic_store(&lane->broken, true);
-	}
-	lane_put(lane);
-}
-
-void lane_process_exec(struct task *task)
-{
-	struct process *process = task->process;
-	struct lane *lane;
-
-	lane_leave(task);
-	if (task->lane) { /* a new program, a new beginning */
-		task->lane->refused = task->lane->serves = task->lane->stop_wanted = false;
-		memset(task->lane->candidates, 0, sizeof(task->lane->candidates));
-	}
-	lane_unshare(process);
-	fb_mutex_lock(&process->lock);
-	lane = process->lane;
-	process->lane = NULL;
-	fb_mutex_unlock(&process->lock);
-	lane_put(lane);
 }

@@ -23,6 +23,8 @@ struct lane_site {
 	int nr;
 };
 
+#define LANE_NAME "fusebox-lane" /* of the memfd */
+
 /* Of one address space. Counted by its processes and threads. */
 struct lane {
 	struct ref ref;
@@ -96,6 +98,9 @@ void lane_slow_down(struct lane_thread *thread);
 void lane_remember(struct task *task);
 void lane_forget(struct task *task);
 uint64_t lane_calls(void);
+struct lane_thread *lane_thread_new(void); /* NULL: out of memory */
+/* Does the process share its memory with another? Then its text is not its own. */
+bool lane_shares_memory(struct process *process);
 /* The task has a slot from now on. */
 void lane_join(struct task *task, int slot);
 struct lane *lane_get(struct lane *lane);
@@ -128,6 +133,14 @@ int lane_rewrite(struct task *task, struct lane *lane, gva_t ip_gva, int nr);
 int lane_find_mov(const uint8_t *ip, int nr);
 /* Nothing but the no-operations that assemblers pad with? */
 bool lane_is_padding(const uint8_t *code, size_t len);
+/* One line of the host's maps of a process. */
+struct lane_mapping {
+	gva_t start, end;
+	char rights[5]; /* "r-xp" */
+};
+/* Reads the line at *text, which moves on to the next one. False: there is none. */
+bool lane_next_mapping(const char **text, struct lane_mapping *ret);
+
 /* Puts the patched bytes back, in the memory of that thread. */
 void lane_restore(pid_t tid, const struct lane *lane);
 

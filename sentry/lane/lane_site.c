@@ -265,23 +265,35 @@ static int rewrite(int mem_hostfd, struct lane *lane, gva_t ip_gva, int nr, cons
 	return err ? -EOPNOTSUPP : 0;
 }
 
+bool lane_next_mapping(const char **text, struct lane_mapping *ret)
+{
+	const char *end = *text ? strchr(*text, '\n') : NULL;
+
+	if (!end || sscanf(*text, "%lx-%lx %4s", &ret->start, &ret->end, ret->rights) != 3)
+		return false;
+	*text = end + 1;
+	return true;
+}
+
 /* The bounds of the private executable mapping around gva. */
 static bool find_text(pid_t tid, gva_t gva, gva_t *ret_start, gva_t *ret_end)
 {
 	struct strbuf maps = STRBUF_INIT;
-	const char *line;
-	char exec = '-', private = '-';
+	struct lane_mapping mapping;
+	const char *text;
+	bool found = false;
 
 	if (procinfo_read(tid, "maps", &maps) == 0 && !maps.failed) {
-		for (line = maps.buf; line && *line; line = strchr(line, '\n'), line += line ? 1 : 0)
-			if (sscanf(line, "%lx-%lx %*2c%c%c", ret_start, ret_end, &exec, &private) == 4 &&
-			    gva >= *ret_start && gva < *ret_end)
-				break;
-		if (!line || !*line)
-			exec = '-';
+		text = maps.buf;
+		while (!found && lane_next_mapping(&text, &mapping))
+			found = gva >= mapping.start && gva < mapping.end;
 	}
 	strbuf_free(&maps);
-	return exec == 'x' && private == 'p';
+	if (!found || mapping.rights[2] != 'x' || mapping.rights[3] != 'p')
+		return false;
+	*ret_start = mapping.start;
+	*ret_end = mapping.end;
+	return true;
 }
 
 int lane_rewrite(struct task *task, struct lane *lane, gva_t ip_gva, int nr)
