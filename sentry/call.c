@@ -130,6 +130,19 @@ static void finish_by_lane(struct task *task, int64_t result)
 		lane_answer(task, result);
 }
 
+/* What a result makes of a task in its trap; all but IDLE lead to a stop. */
+static enum call_state state_after(struct task *task, int64_t result)
+{
+	if (result == CALL_EXEC)
+		return CALL_EXECING;
+	if (result == CALL_LANE)
+		return CALL_ARMING;
+	/* A restart: one of the lane whose handler has asked for a trap, which has come meanwhile. */
+	if (result == CALL_REWRITE || (err_is_restart((long)result) && task->lane))
+		return CALL_REWRITING;
+	return CALL_IDLE;
+}
+
 /* The result reaches a task that waits for it in the trap. call->lock held; drops it. */
 static void finish_running(struct task *task, int64_t result)
 {
@@ -140,27 +153,13 @@ static void finish_running(struct task *task, int64_t result)
 		fb_mutex_unlock(&call->lock);
 		return;
 	}
-	if (result == CALL_EXEC) {
-		call->state = CALL_EXECING;
+	call->state = state_after(task, result);
+	if (call->state != CALL_IDLE) {
 		call->rewritten = false;
 		fb_mutex_unlock(&call->lock);
 		tracer_post(task, TRACER_EXEC);
 		return;
 	}
-	if (result == CALL_REWRITE || result == CALL_LANE) {
-		call->state = result == CALL_LANE ? CALL_ARMING : CALL_REWRITING;
-		fb_mutex_unlock(&call->lock);
-		tracer_post(task, TRACER_EXEC);
-		return;
-	}
-	/* It was one of the lane when its handler asked for a trap, which has come meanwhile. */
-	if (err_is_restart((long)result) && task->lane) {
-		call->state = CALL_REWRITING;
-		fb_mutex_unlock(&call->lock);
-		tracer_post(task, TRACER_EXEC);
-		return;
-	}
-	call->state = CALL_IDLE;
 	if (task->lane)
 		lane_answers(task);
 	if (result == CALL_NATIVE) {
@@ -287,12 +286,13 @@ static bool begin_with_lane(struct task *task, const struct call_entry *entry, i
 	struct call *call = &task->call;
 
 	*ret_answered = lane_trapped(task, entry, ret_result);
+	if (!*ret_answered &&
+	    (!call->by_lane || call->state != CALL_RUNNING || !is_same_call(call, entry)))
+		return false;
+	atomic_store_explicit(&call->cookie, entry->cookie, memory_order_relaxed);
 	if (*ret_answered)
 		return true;
-	if (!call->by_lane || call->state != CALL_RUNNING || !is_same_call(call, entry))
-		return false;
 	stop_spinning(call);
-	atomic_store_explicit(&call->cookie, entry->cookie, memory_order_relaxed);
 	lane_adopted(task);
 	if (call->park_missed)
 		list_again(call);
@@ -308,12 +308,12 @@ bool call_begin_lane(struct task *task)
 	fb_mutex_lock(&call->lock);
 	begun = !call->active && call->state == CALL_IDLE && !task->exiting &&
 		lane_take(task, &entry);
-	if (!begun)
-		lane_reject(task);
 	if (begun) {
 		call_reset(call, &entry);
 		call->active = call->by_lane = true;
 		task->child_new_mounts = false;
+	} else {
+		lane_reject(task);
 	}
 	fb_mutex_unlock(&call->lock);
 	if (begun)
@@ -330,8 +330,6 @@ void call_begin(struct task *task, const struct call_entry *entry)
 	count(&stats.calls);
 	fb_mutex_lock(&call->lock);
 	if (task->lane && begin_with_lane(task, entry, &result, &answered)) {
-		if (answered)
-			atomic_store_explicit(&call->cookie, entry->cookie, memory_order_relaxed);
 		fb_mutex_unlock(&call->lock);
 		if (answered)
 			(void)trap->reply(task, result);

@@ -289,8 +289,7 @@ bool inject_serve(struct task *task)
 	return true;
 }
 
-/* Is this syscall stop the one behind the call, or before it? */
-static bool is_exit_stop(struct task *task, int64_t *ret_result)
+bool inject_is_exit_stop(struct task *task, int64_t *ret_result)
 {
 	struct __ptrace_syscall_info info;
 	long n = ptrace(PTRACE_GET_SYSCALL_INFO, task->tid, sizeof(info), &info);
@@ -349,7 +348,7 @@ bool inject_stop_event(struct task *task, int event, int signo)
 		detour_end(0);
 		return true; /* and the task stays in the stop of its call */
 	}
-	if (event == 0 && signo == (SIGTRAP | 0x80) && is_exit_stop(task, &result)) {
+	if (event == 0 && signo == (SIGTRAP | 0x80) && inject_is_exit_stop(task, &result)) {
 		step_done(task, result);
 		return true;
 	}

@@ -11,6 +11,7 @@
 #define FB_INJECT_H
 
 #include <stdbool.h>
+#include <stdint.h>
 
 struct task;
 
@@ -19,5 +20,7 @@ int inject_plant_fd(struct task *task, int hostfd, int fd);
 /* trap_backend.stop_event and serve: true when the task is on such a detour. */
 bool inject_stop_event(struct task *task, int event, int signo);
 bool inject_serve(struct task *task);
+/* Tracer: is this syscall stop the one behind the call, or before it? */
+bool inject_is_exit_stop(struct task *task, int64_t *ret_result);
 
 #endif

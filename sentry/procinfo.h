@@ -35,6 +35,16 @@ pid_t procinfo_host_ppid(pid_t host_pid);
  * mapnames.h, device numbers go.
  */
 void procmaps_translate(const char *text, struct strbuf *out);
+/* One mapping of the host's maps or smaps. */
+struct procmap {
+	uint64_t start, end, offset, ino;
+	unsigned maj, min;
+	char perms[5];	  /* "r-xp" */
+	const char *name; /* the host's, up to the end of the line */
+	size_t name_len;
+};
+/* Reads the next one of the text, which moves on; NULL is an empty text. False: there is none. */
+bool procmaps_next(const char **text, struct procmap *ret);
 /* What is mapped at an address: host device, inode number, position. False: no file. */
 bool procmaps_find(const char *text, uint64_t addr, uint64_t *ret_dev, uint64_t *ret_ino,
 		   int64_t *ret_offset);

@@ -12,17 +12,8 @@
 
 #define NAME_COLUMN 73 /* where the kernel starts the name (cf. seq_pad() in show_map_vma()) */
 
-/* One mapping's header line. */
-struct map_line {
-	uint64_t start, end, offset, ino;
-	unsigned maj, min;
-	char perms[5];
-	const char *name; /* the host's, up to the end of the line */
-	size_t name_len;
-};
-
 /* False: no header line (smaps has others). */
-static bool parse_line(const char *line, size_t len, struct map_line *ret)
+static bool parse_line(const char *line, size_t len, struct procmap *ret)
 {
 	char copy[128];
 	int used = 0;
@@ -53,7 +44,7 @@ static void put_newlines_escaped(struct strbuf *out, const char *name)
  * "[heap]", "[stack]", "[vdso]", "[anon:...]" are the kernel's own words and stay. Files get the
  * guest's name; one that we do not know is anonymous to the guest.
  */
-static void show_line(const struct map_line *map, char *name, struct strbuf *out)
+static void show_line(const struct procmap *map, char *name, struct strbuf *out)
 {
 	bool special = map->name_len && map->name[0] == '[';
 	bool file = !special && map->ino &&
@@ -76,7 +67,7 @@ static void show_line(const struct map_line *map, char *name, struct strbuf *out
 void procmaps_translate(const char *text, struct strbuf *out)
 {
 	char *name = malloc(PATH_MAX);
-	struct map_line map;
+	struct procmap map;
 
 	while (name && *text) {
 		size_t len = strcspn(text, "\n");
@@ -93,38 +84,43 @@ void procmaps_translate(const char *text, struct strbuf *out)
 	free(name);
 }
 
+bool procmaps_next(const char **text, struct procmap *ret)
+{
+	while (*text && **text) {
+		const char *line = *text;
+		size_t len = strcspn(line, "\n");
+
+		*text = line + len + (line[len] == '\n');
+		if (parse_line(line, len, ret))
+			return true;
+	}
+	return false;
+}
+
 int procmaps_shared(const char *text, uint64_t start, uint64_t end,
 		    int (*fn)(uint64_t dev, uint64_t ino, void *arg), void *arg)
 {
-	struct map_line map;
+	struct procmap map;
 	int err = 0;
 
-	while (*text && !err) {
-		size_t len = strcspn(text, "\n");
-
-		if (parse_line(text, len, &map) && map.ino && map.perms[3] == 's' &&
-		    map.start < end && start < map.end)
+	while (!err && procmaps_next(&text, &map))
+		if (map.ino && map.perms[3] == 's' && map.start < end && start < map.end)
 			err = fn(makedev(map.maj, map.min), map.ino, arg);
-		text += len + (text[len] == '\n');
-	}
 	return err;
 }
 
 bool procmaps_find(const char *text, uint64_t addr, uint64_t *ret_dev, uint64_t *ret_ino,
 		   int64_t *ret_offset)
 {
-	struct map_line map;
+	struct procmap map;
 
-	while (*text) {
-		size_t len = strcspn(text, "\n");
-
-		if (parse_line(text, len, &map) && map.start <= addr && addr < map.end) {
+	while (procmaps_next(&text, &map)) {
+		if (map.start <= addr && addr < map.end) {
 			*ret_dev = makedev(map.maj, map.min);
 			*ret_ino = map.ino;
 			*ret_offset = (int64_t)(map.offset + (addr - map.start));
 			return map.ino != 0;
 		}
-		text += len + (text[len] == '\n');
 	}
 	return false;
 }

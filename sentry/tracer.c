@@ -179,26 +179,25 @@ static bool is_child(pid_t tid)
 
 static void add_child(struct task *parent, pid_t child_tid, uint64_t flags)
 {
-	struct task *child;
+	struct task *child = NULL;
 
 	if (!is_child(child_tid)) /* killed and reaped before it had a name */
 		return;
 	if (task_fork(parent, child_tid, flags, &child)) {
 		fb_log(LOG_ERROR, "out of memory for a new task");
 		kill(child_tid, SIGKILL);
-		if (forget_held(child_tid))
-			task_continue(child_tid, 0);
-		return;
-	}
-	lane_fork(parent, child, flags);
-	if (parent->child_new_mounts && fs_struct_unshare_ns(child->fs)) {
-		fb_log(LOG_ERROR, "out of memory for a mount namespace");
-		kill(child_tid, SIGKILL);
-	} else if (first_gone) { /* born while the others were being killed */
-		kill(child_tid, SIGKILL);
+	} else {
+		lane_fork(parent, child, flags);
+		if (parent->child_new_mounts && fs_struct_unshare_ns(child->fs)) {
+			fb_log(LOG_ERROR, "out of memory for a mount namespace");
+			kill(child_tid, SIGKILL);
+		} else if (first_gone) { /* born while the others were being killed */
+			kill(child_tid, SIGKILL);
+		}
 	}
 	if (forget_held(child_tid)) {
-		lane_birth(child);
+		if (child)
+			lane_birth(child);
 		task_continue(child_tid, 0);
 	}
 }

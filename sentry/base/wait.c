@@ -236,14 +236,20 @@ void waitq_del(struct waitq_entry *entry)
 	waitq_unlock();
 }
 
+static bool cares_for(const struct waitq_entry *entry, unsigned events)
+{
+	return !events || !entry->events || (events & entry->events);
+}
+
 /* `first`, or an exclusive entry behind it that is a better choice. */
-static struct waitq_entry *best_exclusive(struct waitq *queue, struct waitq_entry *first, unsigned events)
+static struct waitq_entry *best_exclusive(struct waitq *queue, struct waitq_entry *first,
+					  unsigned events)
 {
 	struct waitq_entry *entry = first;
 
 	for (; &entry->node != &queue->entries;
 	     entry = list_entry(entry->node.next, struct waitq_entry, node))
-		if ((!events || !entry->events || (events & entry->events)) && entry->sleeper &&
+		if (cares_for(entry, events) && entry->sleeper &&
 		    atomic_load_explicit(&entry->sleeper->spins, memory_order_relaxed))
 			return entry;
 	return first;
@@ -256,7 +262,7 @@ static void waitq_wake_entries(struct waitq *queue, unsigned events, bool all)
 	list_for_each_safe(entry, next, &queue->entries, node) {
 		bool exclusive = entry->exclusive;
 
-		if (events && entry->events && !(events & entry->events))
+		if (!cares_for(entry, events))
 			continue;
 		if (exclusive && !all)
 			entry = best_exclusive(queue, entry, events);

@@ -134,7 +134,6 @@ void lane_leave(struct task *task)
 	fb_mutex_lock(&task->call.lock);
 	if (thread->slot >= 0) {
 		lane_slow_down(thread);
-		lane_attend(thread, 0);
 		atomic_fetch_and(&thread->lane->slots_used, ~(1u << thread->slot));
 	}
 	if (thread->arming)

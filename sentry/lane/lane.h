@@ -2,18 +2,18 @@
  * The fast lane: calls that travel through shared memory instead of a trap.
  *
  * A trap costs two context switches, four to ten microseconds on virtual machines. A FUSE daemon makes at
- * least two for each request, while a second processor is idle. So the threads that serve requests get a
+ * least two for each request. So the threads that serve requests get a
  * slot of memory shared with the sentry; the system call instructions that they use most are rewritten, in
  * the process's own copy of the text, into jumps to code of ours (layout.h, lane_code.c), which puts the
- * call into the slot and spins; and the leader looks at the slots before it waits for the next trap.
+ * call into the slot and waits there; and the leader looks at the slots before it waits for the next trap.
  *
  * What arrives this way is an ordinary call: the same fiber, the same handlers, guest memory copied by the
- * sentry. What does not end soon is continued by the trap which the guest makes when it has spun long
- * enough, and from then on is like any other. Signals never see the lane: at each stop the tracer moves
+ * sentry. What does not end soon is continued by the trap which the guest makes when it has waited
+ * long enough, and from then on is like any other. Signals never see the lane: at each stop the tracer moves
  * the thread out of it (lane_at_stop).
  *
  * It is a matter of speed alone. A thread without a slot, a process in which a site cannot be rewritten, a
- * machine without %gs instructions or with one processor: their calls trap as always.
+ * machine without %gs instructions: their calls trap as always.
  *
  * Locks: a task's slot and pace are guarded by its call.lock; what leads to a slot belongs to its own fiber, and
  * at a stop to the tracer.
@@ -46,11 +46,11 @@ void lane_note_server(struct task *task, int fd);
 /* Calls by the lane, for call.c. Each but the first with call.lock held. */
 
 /*
- * The leader has time: begins a call that waits in a slot, or spins while one is about to come. True: a
+ * The leader has time: begins a call that waits in a slot, or waits for one that is about to come. True: a
  * call was begun, or a fiber is ready; false: nothing to be expected, wait for a trap.
  */
 bool lane_poll(void);
-/* Begins all calls that wait in slots: before a trapped one, which may be work for them. */
+/* Begins calls that wait in slots: before a trapped one, which may be work for them. */
 void lane_take_all(void);
 /* Takes the request out of the task's slot. False: there is none, or not a proper one. */
 bool lane_take(struct task *task, struct call_entry *ret_entry);

@@ -26,6 +26,7 @@
 #include "sentry/base/log.h"
 #include "sentry/call.h"
 #include "sentry/exec.h"
+#include "sentry/inject.h"
 #include "sentry/lane/lane_code.h"
 #include "sentry/lane/lane_internal.h"
 #include "sentry/procinfo.h"
@@ -71,18 +72,18 @@ void lane_note_server(struct task *task, int fd)
 static gva_t find_place(struct task *task, gva_t site_gva)
 {
 	struct strbuf maps = STRBUF_INIT;
-	struct lane_mapping mapping;
+	struct procmap map;
 	gva_t place = 0, before = 0, lowest = PAGE_DOWN(site_gva) - REACH;
 	const char *text;
 
 	if (procinfo_read(task->tid, "maps", &maps) == 0 && !maps.failed) {
 		text = maps.buf;
-		while (!place && lane_next_mapping(&text, &mapping) && mapping.start <= site_gva) {
+		while (!place && procmaps_next(&text, &map) && map.start <= site_gva) {
 			gva_t low = before + GAP > lowest ? before + GAP : lowest;
 
-			if (before && low + LANE_BYTES + GAP <= mapping.start)
+			if (before && low + LANE_BYTES + GAP <= map.start)
 				place = low;
-			before = mapping.end;
+			before = map.end;
 		}
 	}
 	strbuf_free(&maps);
@@ -132,7 +133,7 @@ static struct lane *lane_new(struct task *task, gva_t site_gva)
 static struct lane *process_lane(struct task *task, gva_t site_gva)
 {
 	struct process *process = task->process;
-	struct lane *lane, *made = NULL;
+	struct lane *lane, *made;
 
 	fb_mutex_lock(&process->lock);
 	lane = lane_get(process->lane);
@@ -187,7 +188,7 @@ bool lane_wants_stop(struct task *task)
 {
 	struct lane_thread *thread = task->lane;
 	struct lane *lane;
-	int err = 0;
+	int err;
 
 	if (!thread->stop_wanted || thread->refused || !thread->serves)
 		return false;
@@ -256,9 +257,7 @@ static void rewrite_sites(struct task *task)
 		struct lane_candidate *candidate = &thread->candidates[i];
 		int err;
 
-		if (!is_due(candidate))
-			continue;
-		if (lane_knows(thread->lane, candidate->ip_gva))
+		if (!is_due(candidate) || lane_knows(thread->lane, candidate->ip_gva))
 			continue;
 		err = lane_rewrite(task, thread->lane, candidate->ip_gva, candidate->nr);
 		if (err == -EAGAIN) {
@@ -275,7 +274,7 @@ static int take_slot(struct lane *lane)
 	unsigned used = atomic_load(&lane->slots_used);
 
 	while (used != ~0u) {
-		unsigned bit = used + 1 ? (unsigned)__builtin_ctz(~used) : 0;
+		unsigned bit = (unsigned)__builtin_ctz(~used);
 
 		if (atomic_compare_exchange_strong(&lane->slots_used, &used, used | 1u << bit))
 			return (int)bit;
@@ -400,7 +399,7 @@ void lane_arm(struct task *task, const struct user_regs_struct *regs, bool group
 bool lane_stop_event(struct task *task, int event, int signo)
 {
 	struct lane_thread *thread = task->lane;
-	struct __ptrace_syscall_info info;
+	int64_t result;
 
 	if (!thread || thread->step == STEP_NONE)
 		return false;
@@ -410,10 +409,8 @@ bool lane_stop_event(struct task *task, int event, int signo)
 	}
 	if (event == PTRACE_EVENT_STOP || (event == 0 && signo == SIGSTOP))
 		thread->interrupt = true;
-	if (event == 0 && signo == (SIGTRAP | 0x80) &&
-	    ptrace(PTRACE_GET_SYSCALL_INFO, task->tid, sizeof(info), &info) > 0 &&
-	    info.op == PTRACE_SYSCALL_INFO_EXIT)
-		step_done(task, info.exit.rval);
+	if (event == 0 && signo == (SIGTRAP | 0x80) && inject_is_exit_stop(task, &result))
+		step_done(task, result);
 	else /* before the call; with all signals blocked there is nothing else to deliver */
 		(void)ptrace(PTRACE_SYSCALL, task->tid, 0, signo == SIGSTOP && !event ? SIGSTOP : 0);
 	return true;

@@ -61,6 +61,8 @@ void lane_fork(struct task *parent, struct task *child, uint64_t flags)
 	struct process *process = parent->process;
 	struct lane *lane;
 
+	if (!lane_enabled())
+		return;
 	if ((flags & CLONE_VM) && child->process != process)
 		share_memory(process, child->process);
 	fb_mutex_lock(&process->lock);
@@ -92,7 +94,7 @@ void lane_fork(struct task *parent, struct task *child, uint64_t flags)
 static bool reaches_lane(pid_t tid, const struct lane *lane)
 {
 	struct strbuf maps = STRBUF_INIT;
-	struct lane_mapping mapping;
+	struct procmap map;
 	char name[64], target[64];
 	bool reaches = true; /* unless it is known that it does not */
 	const char *text;
@@ -103,8 +105,8 @@ static bool reaches_lane(pid_t tid, const struct lane *lane)
 	if (procinfo_read(tid, "maps", &maps) == 0 && !maps.failed) {
 		reaches = false;
 		text = maps.buf;
-		while (lane_next_mapping(&text, &mapping))
-			reaches |= mapping.start < lane->gva + LANE_BYTES && mapping.end > lane->gva;
+		while (procmaps_next(&text, &map))
+			reaches |= map.start < lane->gva + LANE_BYTES && map.end > lane->gva;
 	}
 	strbuf_free(&maps);
 	return reaches;

@@ -35,8 +35,6 @@ __asm__(".pushsection .rodata\n"
 	"	mov %r8, " S(SLOT_ARGS) " + 32(%r11)\n"
 	"	mov %r9, " S(SLOT_ARGS) " + 40(%r11)\n"
 	"	mov %rcx, " SLOT(SLOT_SITE) "\n"
-	"	mov " S(SITE_NR) "(%rcx), %eax\n"
-	"	mov %eax, " SLOT(SLOT_NR) "\n"
 	"	mov " SLOT(SLOT_BUDGET) ", %eax\n"
 	"	movl $" S(LANE_REQUEST) ", " SLOT(SLOT_STATE) "\n"
 	LABEL(lane_code_published)

@@ -63,8 +63,8 @@ struct lane_thread {
 	bool refused;	   /* no slot for this thread, ever */
 	bool arming;	   /* it holds lane->busy */
 	/*
-	 * Only a thread with frequent calls spins, on a processor of its own: `fast`. Others trap, and the
-	 * guest's code does not even look.
+	 * Only a thread with frequent calls uses its slot: `fast`. Others trap, and the guest's code does not
+	 * even look.
 	 */
 	bool fast;
 	int64_t trap_ns;	 /* of its last trap, */
@@ -115,17 +115,20 @@ bool lane_knows(const struct lane *lane, gva_t ip_gva);
 /* Is there room for one more thread with a slot? */
 bool lane_may_join(void);
 
+/* lane_site.c, on the tracer's thread. */
+
+/* Is no other thread of the process running its text now? */
+bool lane_others_sleep(const struct task *task);
 /*
- * lane_site.c, on the tracer's thread: makes the system call before ip_gva one that takes the lane. Only
- * while no thread of the process runs there. 0; -EAGAIN: another time; -EOPNOTSUPP: never.
+ * Makes the system call before ip_gva one that takes the lane. Only while no other thread of the process runs.
+ * 0; -EAGAIN: another time; -EOPNOTSUPP: never.
  */
+int lane_rewrite(struct task *task, struct lane *lane, gva_t ip_gva, int nr);
 /*
  * The same, once, for all sites of the mapping around gva that look like a C library's: a serving thread should
  * not meet them one by one. False: another time.
  */
 bool lane_rewrite_library(struct task *task, struct lane *lane, gva_t gva);
-bool lane_others_sleep(const struct task *task);
-int lane_rewrite(struct task *task, struct lane *lane, gva_t ip_gva, int nr);
 /*
  * Bytes between `mov $nr, %eax` and the system call that ends before ip, all of them loads from the stack; < 0:
  * there is no such mov. 23 bytes before ip are looked at.
@@ -133,14 +136,6 @@ int lane_rewrite(struct task *task, struct lane *lane, gva_t ip_gva, int nr);
 int lane_find_mov(const uint8_t *ip, int nr);
 /* Nothing but the no-operations that assemblers pad with? */
 bool lane_is_padding(const uint8_t *code, size_t len);
-/* One line of the host's maps of a process. */
-struct lane_mapping {
-	gva_t start, end;
-	char rights[5]; /* "r-xp" */
-};
-/* Reads the line at *text, which moves on to the next one. False: there is none. */
-bool lane_next_mapping(const char **text, struct lane_mapping *ret);
-
 /* Puts the patched bytes back, in the memory of that thread. */
 void lane_restore(pid_t tid, const struct lane *lane);
 

@@ -130,7 +130,7 @@ void lane_take_all(void)
 	struct task *task;
 	int64_t owed;
 
-	/* No more than one for each: who makes requests without end holds nobody up. */
+	/* Not all: who makes requests without end holds nobody up. */
 	for (unsigned i = 0; i < TAKE_MAX && atomic_load_explicit(&any_armed, memory_order_relaxed);
 	     i++) {
 		task = find_request(0, &owed);

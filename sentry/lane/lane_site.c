@@ -265,34 +265,24 @@ static int rewrite(int mem_hostfd, struct lane *lane, gva_t ip_gva, int nr, cons
 	return err ? -EOPNOTSUPP : 0;
 }
 
-bool lane_next_mapping(const char **text, struct lane_mapping *ret)
-{
-	const char *end = *text ? strchr(*text, '\n') : NULL;
-
-	if (!end || sscanf(*text, "%lx-%lx %4s", &ret->start, &ret->end, ret->rights) != 3)
-		return false;
-	*text = end + 1;
-	return true;
-}
-
 /* The bounds of the private executable mapping around gva. */
 static bool find_text(pid_t tid, gva_t gva, gva_t *ret_start, gva_t *ret_end)
 {
 	struct strbuf maps = STRBUF_INIT;
-	struct lane_mapping mapping;
+	struct procmap map;
 	const char *text;
 	bool found = false;
 
 	if (procinfo_read(tid, "maps", &maps) == 0 && !maps.failed) {
 		text = maps.buf;
-		while (!found && lane_next_mapping(&text, &mapping))
-			found = gva >= mapping.start && gva < mapping.end;
+		while (!found && procmaps_next(&text, &map))
+			found = gva >= map.start && gva < map.end;
 	}
 	strbuf_free(&maps);
-	if (!found || mapping.rights[2] != 'x' || mapping.rights[3] != 'p')
+	if (!found || map.perms[2] != 'x' || map.perms[3] != 'p')
 		return false;
-	*ret_start = mapping.start;
-	*ret_end = mapping.end;
+	*ret_start = map.start;
+	*ret_end = map.end;
 	return true;
 }
 

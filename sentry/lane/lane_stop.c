@@ -16,6 +16,16 @@ static bool in_code(const struct lane *lane, uint64_t rip, const char *from, con
 	return at >= (uint64_t)(from - lane_code) && at < (uint64_t)(to - lane_code);
 }
 
+/* rdx is scratch for a while; all others but those of a system call are untouched. */
+static void leave_at(const struct lane_thread *thread, struct user_regs_struct *regs, gva_t rip,
+		     uint64_t rax, uint64_t orig_rax)
+{
+	regs->rip = rip;
+	regs->rax = rax;
+	regs->orig_rax = orig_rax;
+	regs->rdx = atomic_load(slot_u64(thread, SLOT_ARGS + 16));
+}
+
 /* Interrupted before it had begun: as a wait for work, or else as if the signal had come first. */
 static void regs_interrupted(const struct lane_thread *thread, const struct lane_site *site,
 			     struct user_regs_struct *regs)
@@ -23,29 +33,21 @@ static void regs_interrupted(const struct lane_thread *thread, const struct lane
 	bool waits = (int)regs->rdi == thread->server_fd &&
 		     (site->nr == SYS_read || site->nr == SYS_splice);
 
-	regs->rip = site->return_gva;
-	regs->rdx = atomic_load(slot_u64(thread, SLOT_ARGS + 16)); /* its scratch for a while */
-	regs->orig_rax = (unsigned long long)site->nr;
-	regs->rax = (unsigned long long)(waits ? -ERESTARTSYS : -ERESTARTNOINTR);
+	leave_at(thread, regs, site->return_gva,
+		 (uint64_t)(waits ? -ERESTARTSYS : -ERESTARTNOINTR), (uint64_t)site->nr);
 }
 
 /* Behind the end of its spinning, before the system call. */
 static void regs_plain(const struct lane_thread *thread, const struct lane_site *site,
 		       struct user_regs_struct *regs)
 {
-	regs->rip = site->return_gva - 2;
-	regs->rdx = atomic_load(slot_u64(thread, SLOT_ARGS + 16));
-	regs->rax = (unsigned long long)site->nr;
-	regs->orig_rax = ~0ULL;
+	leave_at(thread, regs, site->return_gva - 2, (uint64_t)site->nr, ~0ULL);
 }
 
 static void regs_done(const struct lane_thread *thread, const struct lane_site *site,
 		      struct user_regs_struct *regs)
 {
-	regs->rip = site->return_gva;
-	regs->rdx = atomic_load(slot_u64(thread, SLOT_ARGS + 16));
-	regs->rax = atomic_load(slot_u64(thread, SLOT_RESULT));
-	regs->orig_rax = ~0ULL;
+	leave_at(thread, regs, site->return_gva, atomic_load(slot_u64(thread, SLOT_RESULT)), ~0ULL);
 }
 
 /* In the lane; or at the system call that it makes when it has given up, which nobody has received yet. */
@@ -98,7 +100,6 @@ bool lane_at_stop(struct task *task, bool taken, struct user_regs_struct *regs, 
 	if (!has_slot(task))
 		return !taken;
 	lane_slow_down(thread); /* who gets signals has other things to do */
-	lane_attend(thread, 0);
 	if (!taken) {
 		*ret_changed = move_out(thread, regs);
 		return true;

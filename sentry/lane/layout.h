@@ -4,14 +4,15 @@
  * protocol, lane_call.c the sentry's; the numbers are plain macros for the assembler's sake.
  *
  *	guest                                        sentry
- *	 arguments, nr, site; state = REQUEST
+ *	 arguments, site; state = REQUEST
  *	 spins, yields                                lane_take(): REQUEST -> TAKEN, and the call begins
  *	                                              lane_answer(): result; state = DONE
  *	 result; state = IDLE; returns
  *
- * A guest that has waited for long enough, or finds that the sentry does not look any more, withdraws an untaken request (REQUEST -> IDLE), and in any case
- * makes the system call: with one that was taken the sentry's call is continued by the trap. What the
- * guest writes into the page is believed as little as its registers are.
+ * A guest that has waited for long enough, or finds that the sentry does not look any more, withdraws an
+ * untaken request (REQUEST -> IDLE), and in any case makes the system call: with one that was taken the
+ * sentry's call is continued by the trap. What the guest writes into the page is believed as little as
+ * its registers are.
  */
 #ifndef FB_LANE_LAYOUT_H
 #define FB_LANE_LAYOUT_H
@@ -24,7 +25,6 @@
 #define LANE_SLOT_SIZE 128
 #define LANE_SLOTS (LANE_PAGE / LANE_SLOT_SIZE)
 #define SLOT_STATE 0	  /* u32 LANE_* */
-#define SLOT_NR 4	  /* u32 */
 #define SLOT_ARGS 8	  /* u64[6] */
 #define SLOT_RESULT 56	  /* s64 */
 #define SLOT_SITE 64	  /* u64: address of the site's descriptor */
