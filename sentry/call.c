@@ -15,6 +15,7 @@
 #include "sentry/sched/sched.h"
 #include "sentry/tracer.h"
 #include "sentry/trap.h"
+#include "sentry/usermem.h"
 
 /* A call that has waited in pieces for this long is parked at its next wait. */
 #define PARK_TOTAL_NS (10 * PARK_NS)
@@ -187,11 +188,27 @@ static bool end_of_fiber(struct task *task)
 	return task->exiting;
 }
 
+/* What it has written is in its place before the trap, if it has come to that, is answered. Takes call->lock. */
+static void close_window(struct task *task, int64_t *result)
+{
+	struct call *call = &task->call;
+	struct window *window = task->window;
+
+	task->window = NULL;
+	fb_mutex_lock(&call->lock);
+	if (!window || call->by_lane)
+		return;
+	fb_mutex_unlock(&call->lock);
+	if (usermem_flush(task, window))
+		*result = -EFAULT;
+	fb_mutex_lock(&call->lock);
+}
+
 static void call_finish(struct task *task, int64_t result)
 {
 	struct call *call = &task->call;
 
-	fb_mutex_lock(&call->lock);
+	close_window(task, &result);
 	if (end_of_fiber(task)) {
 		fb_mutex_unlock(&call->lock);
 		task_exit(task);

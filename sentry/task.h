@@ -30,6 +30,7 @@ struct fdtable;
 struct file;
 struct fs_struct;
 struct lane;
+struct window;
 struct lane_thread;
 struct task;
 struct uring_task;
@@ -142,6 +143,7 @@ struct task {
 	struct call call;
 	struct restart_block restart;
 	struct pipe_loan loan;
+	struct window *window;	   /* of the call under way, NULL: none; see call.c */
 	_Atomic(struct lane_thread *) lane; /* owned; NULL: it serves nobody; set by its own fiber or at birth */
 	struct uring_task *uring;  /* owned; NULL before its first ring; only the task itself */
 	struct exec_state *exec;   /* owned; between exec_prepare and exec_plan */

@@ -341,17 +341,31 @@ static bool is_blocked_outside(pid_t tid, int signo)
 	return mask >> (signo - 1) & 1;
 }
 
+/* A fault of its own, not a signal that somebody sends, in the lane? */
+static bool is_lane_fault(struct task *task, int signo, struct user_regs_struct *regs)
+{
+	siginfo_t info = {0};
+
+	return task->lane && (signo == SIGSEGV || signo == SIGBUS) &&
+	       ptrace(PTRACE_GETSIGINFO, task->tid, 0, &info) == 0 && info.si_code > 0 &&
+	       lane_at_fault(task, regs);
+}
+
 static void on_stop(struct task *task, int signo, bool group_stop)
 {
 	struct user_regs_struct regs;
 	enum call_stop_action action;
-	bool changed;
+	bool changed, fault;
 
 	/* Whatever came before the step was done cancels it: call_at_stop() sees to the exec. */
 	task->stepping = false;
 	if (!task_getregs(task->tid, &regs))
 		return;
+	fault = is_lane_fault(task, signo, &regs);
+	if (fault)
+		signo = 0;
 	action = call_at_stop(task, signo, &regs, &changed);
+	changed |= fault;
 	if (action == STOP_CONTINUE && !changed && never_received(&regs)) {
 		regs.rax = (unsigned long long)-ERESTARTNOINTR;
 		changed = true;

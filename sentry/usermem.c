@@ -6,7 +6,9 @@
 #include <string.h>
 
 #include "sentry/base/err.h"
+#include "sentry/sched/sched.h"
 #include "sentry/task.h"
+#include "sentry/window.h"
 
 #define GUEST_PAGE 4096UL
 #define GUEST_TOP 0x7ffffffff000UL /* TASK_SIZE_MAX */
@@ -50,10 +52,16 @@ static void note_fault(struct task *task, const struct iovec *segs, size_t nr, s
 	}
 }
 
-static size_t guest_write(void *mem, const struct iovec *segs, size_t nr, const void *buf,
-			  size_t len)
+/* What the running fiber's own call has, NULL: none. */
+static struct window *window_of(struct task *task)
 {
-	struct task *task = mem;
+	return task->window && fiber_owner() == task ? task->window : NULL;
+}
+
+/* As process_vm_writev(2), all of it. */
+static size_t write_memory(struct task *task, const struct iovec *segs, size_t nr, const void *buf,
+			   size_t len)
+{
 	struct iovec local = { .iov_base = (void *)(uintptr_t)buf, .iov_len = len };
 	long n;
 
@@ -70,12 +78,51 @@ static size_t guest_write(void *mem, const struct iovec *segs, size_t nr, const 
 	return (size_t)n;
 }
 
+int usermem_flush(struct task *task, struct window *window)
+{
+	int err = 0;
+
+	for (unsigned i = 0; i < window->nr_out; i++) {
+		const struct window_piece *piece = &window->pieces_out[i];
+		struct iovec remote = { (void *)piece->gva, piece->len };
+
+		if (write_memory(task, &remote, 1, window->out + piece->at, piece->len) < piece->len)
+			err = -EFAULT;
+	}
+	window->nr_out = 0;
+	window->out_len = 0;
+	return err;
+}
+
+static size_t guest_write(void *mem, const struct iovec *segs, size_t nr, const void *buf,
+			  size_t len)
+{
+	struct task *task = mem;
+	struct window *window = window_of(task);
+	size_t n;
+
+	if (window && window_put(window, segs, nr, buf))
+		return len;
+	/* In the order in which they were written. */
+	if (window && window->nr_out && usermem_flush(task, window))
+		return 0;
+	n = write_memory(task, segs, nr, buf, len);
+	if (window && n == len)
+		window_learn(window, segs, nr);
+	return n;
+}
+
 static size_t guest_read(void *mem, const struct iovec *segs, size_t nr, void *buf, size_t len)
 {
 	struct task *task = mem;
 	struct iovec local = { .iov_base = buf, .iov_len = len };
+	struct window *window = window_of(task);
 	long n;
 
+	if (window && window_get(window, segs, nr, buf))
+		return len;
+	if (window && window->nr_out && usermem_flush(task, window))
+		return 0;
 	if (!mem_enter(task))
 		return 0;
 	n = HOST(process_vm_readv(task->tid, &local, 1, segs, nr, 0));
@@ -115,8 +162,12 @@ int copy_to_guest(struct task *task, gva_t dst_gva, const void *src, size_t len)
 /* Reads up to the next page boundary each time: the page behind the string may be unmapped. */
 ssize_t copy_string_from_guest(struct task *task, char *buf, gva_t src_gva, size_t size)
 {
-	size_t done = 0;
+	struct window *window = window_of(task);
+	size_t done = window ? window_peek(window, src_gva, buf, size) : 0;
 
+	if (done && memchr(buf, 0, done))
+		return (ssize_t)strlen(buf);
+	done = 0; /* all of it, then */
 	while (done < size) {
 		size_t part = GUEST_PAGE - ((src_gva + done) & (GUEST_PAGE - 1));
 		const char *nul;

@@ -1,7 +1,7 @@
 /*
  * The only code that touches guest memory. Copies once; callers check and use the copy. A bad
  * address is -EFAULT, never a fault of the sentry. Uses process_vm_readv/writev, gathered so that
- * a call needs one of each at most.
+ * a call needs one of each at most, and none where the task has a window (window.h).
  */
 #ifndef FB_USERMEM_H
 #define FB_USERMEM_H
@@ -36,6 +36,10 @@ int copy_iovec_from_guest(struct task *task, gva_t iov_gva, size_t nr, struct io
 void iter_init_guest(struct io_iter *iter, struct task *task, gva_t gva, size_t len);
 void iter_init_guest_iov(struct io_iter *iter, struct task *task, const struct iovec *iov,
 			 size_t nr, size_t total);
+
+struct window;
+/* Copies what waits in the window to go out. 0, -EFAULT. Any thread, while nobody else uses the window. */
+int usermem_flush(struct task *task, struct window *window);
 
 struct usermem_stats {
 	uint64_t reads, writes, bytes_in, bytes_out;

@@ -96,6 +96,30 @@ bool lane_allows(int nr)
 	return false;
 }
 
+uint32_t lane_brings(int nr)
+{
+	switch (nr) {
+	case SYS_write: case SYS_pwrite64:
+		return LANE_IN_BUFFER;
+	case SYS_writev: case SYS_pwritev: case SYS_pwritev2:
+		return LANE_IN_VECTOR;
+	case SYS_stat: case SYS_lstat: case SYS_open: case SYS_access: case SYS_readlink:
+	case SYS_mkdir: case SYS_rmdir: case SYS_unlink: case SYS_rename: case SYS_link:
+	case SYS_symlink: case SYS_symlinkat: case SYS_mknod: case SYS_truncate: case SYS_chmod:
+	case SYS_chown: case SYS_lchown: case SYS_statfs: case SYS_getxattr: case SYS_lgetxattr:
+	case SYS_setxattr: case SYS_lsetxattr: case SYS_listxattr: case SYS_llistxattr:
+	case SYS_removexattr: case SYS_lremovexattr:
+		return LANE_IN_STRING1;
+	case SYS_newfstatat: case SYS_statx: case SYS_openat: case SYS_faccessat:
+	case SYS_faccessat2: case SYS_readlinkat: case SYS_mkdirat: case SYS_unlinkat:
+	case SYS_renameat: case SYS_renameat2: case SYS_linkat: case SYS_mknodat:
+	case SYS_utimensat: case SYS_fchmodat: case SYS_fchownat: case SYS_fgetxattr:
+	case SYS_fsetxattr: case SYS_fremovexattr:
+		return LANE_IN_STRING2;
+	}
+	return LANE_IN_NONE;
+}
+
 int lane_max_fast(void)
 {
 	return max_fast;
@@ -109,6 +133,11 @@ static void slot_init(struct lane_thread *thread)
 	atomic_store(slot_u32(thread, SLOT_OFF), 1);
 	atomic_store(slot_u64(thread, SLOT_LIMIT), (uint64_t)ticks_per_us * (LANE_YIELD_NS / 1000));
 	atomic_store(slot_u32(thread, SLOT_BUDGET), turns_per_us * (WAIT_NS / 1000));
+	atomic_store(slot_u64(thread, SLOT_DATA),
+		     thread->lane->gva + (uint64_t)(slot_data(thread) - thread->lane->mem));
+	thread->window = (struct window){ .in = slot_data(thread),
+					  .out = slot_data(thread) + LANE_DATA,
+					  .out_size = LANE_DATA };
 }
 
 void lane_join(struct task *task, int slot)

@@ -7,8 +7,8 @@
  * the process's own copy of the text, into jumps to code of ours (layout.h, lane_code.c), which puts the
  * call into the slot and waits there; and the leader looks at the slots before it waits for the next trap.
  *
- * What arrives this way is an ordinary call: the same fiber, the same handlers, guest memory copied by the
- * sentry. What does not end soon is continued by the trap which the guest makes when it has waited
+ * What arrives this way is an ordinary call: the same fiber, the same handlers. Small data travel through the shared
+ * memory as well (window.h): the guest's side copies there what the arguments point to, and results to their place. What does not end soon is continued by the trap which the guest makes when it has waited
  * long enough, and from then on is like any other. Signals never see the lane: at each stop the tracer moves
  * the thread out of it (lane_at_stop).
  *
@@ -75,6 +75,12 @@ bool lane_trapped(struct task *task, const struct call_entry *entry, int64_t *re
  * call that waits. False for a taken call that the task is not in: it has broken the protocol.
  */
 bool lane_at_stop(struct task *task, bool taken, struct user_regs_struct *regs, bool *ret_changed);
+
+/*
+ * Tracer: the task has touched memory that is not there, or not its own. True: while it brought data of a call in or
+ * out; *regs are then those of a call that has not begun, and will say so itself, or of one that has returned.
+ */
+bool lane_at_fault(struct task *task, struct user_regs_struct *regs);
 
 /* Getting the lane, lane_arm.c. */
 

@@ -92,7 +92,7 @@ static gva_t find_place(struct task *task, gva_t site_gva)
 
 static int lane_memory(struct lane *lane)
 {
-	uint64_t slots[2] = { lane->gva + LANE_CODE_BYTES, lane->gva + LANE_BYTES };
+	uint64_t slots[2] = { lane->gva + LANE_CODE_BYTES, lane->gva + LANE_CODE_BYTES + LANE_PAGE };
 	int err;
 
 	lane->hostfd = memfd_exec(LANE_NAME);
@@ -327,7 +327,7 @@ static void run_step(struct task *task)
 	regs.rip -= 2;
 	regs.orig_rax = ~0ULL;
 	regs.rdi = thread->lane->gva + (slots ? LANE_CODE_BYTES : 0);
-	regs.rsi = slots ? LANE_PAGE : LANE_CODE_BYTES;
+	regs.rsi = slots ? LANE_BYTES - LANE_CODE_BYTES : LANE_CODE_BYTES;
 	switch (thread->step) {
 	case STEP_CODE:
 	case STEP_SLOTS:

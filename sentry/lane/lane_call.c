@@ -1,9 +1,11 @@
 /* Calls by the lane, and which threads make them: those whose calls come thick and fast. */
+#include <errno.h>
 #include <string.h>
 
 #include "sentry/base/wait.h"
 #include "sentry/call.h"
 #include "sentry/lane/lane_slot.h"
+#include "sentry/usermem.h"
 
 #define OWED_NS 250000 /* so long the leader looks out for a call that should come soon */
 #define LATE_MAX 3     /* calls in a row that do not come in time: the thread is not fast */
@@ -65,6 +67,43 @@ static void note_pace(struct lane_thread *thread)
 
 /* Calls. */
 
+/* The segments are read once, from the guest's copy of them. */
+static void bring_vector(struct window *window, gva_t gva, uint64_t nr, uint32_t len)
+{
+	struct iovec segs[LANE_SEGMENTS];
+	uint32_t at = (uint32_t)(nr * sizeof(*segs));
+
+	if (nr > LANE_SEGMENTS || at > len)
+		return;
+	memcpy(segs, window->in, at);
+	window_add_in(window, gva, at, 0);
+	for (uint64_t i = 0; i < nr && segs[i].iov_len <= len - at; i++) {
+		window_add_in(window, (gva_t)segs[i].iov_base, (uint32_t)segs[i].iov_len, at);
+		at += (uint32_t)segs[i].iov_len;
+	}
+}
+
+/* What the guest says that it has brought. */
+static void open_window(struct task *task, uint32_t kind, const uint64_t *args)
+{
+	struct lane_thread *thread = task->lane;
+	struct window *window = &thread->window;
+	uint32_t len = atomic_load_explicit(slot_u32(thread, SLOT_IN), memory_order_relaxed);
+
+	window_open(window);
+	task->window = window;
+	if (!len || len > LANE_DATA)
+		return;
+	if (kind == LANE_IN_BUFFER && len == args[2])
+		window_add_in(window, args[1], len, 0);
+	else if (kind == LANE_IN_VECTOR)
+		bring_vector(window, args[1], args[2], len);
+	else if (kind == LANE_IN_STRING1)
+		window_add_in(window, args[0], len, 0);
+	else if (kind == LANE_IN_STRING2)
+		window_add_in(window, args[1], len, 0);
+}
+
 bool lane_take(struct task *task, struct call_entry *ret_entry)
 {
 	struct lane_thread *thread = task->lane;
@@ -81,6 +120,7 @@ bool lane_take(struct task *task, struct call_entry *ret_entry)
 							  memory_order_relaxed);
 	ret_entry->ip_gva = site->return_gva;
 	ret_entry->cookie = 0;
+	open_window(task, site->kind, ret_entry->args);
 	thread->answered = false;
 	thread->run++;
 	atomic_store_explicit(&thread->late, 0, memory_order_relaxed);
@@ -104,9 +144,20 @@ void lane_answer(struct task *task, int64_t result)
 		return;
 	atomic_store_explicit(slot_u64(thread, SLOT_RESULT), (uint64_t)result,
 			      memory_order_relaxed);
+	atomic_store_explicit(slot_u32(thread, SLOT_OUT), thread->window.out_len,
+			      memory_order_relaxed);
 	slot_set_state(thread, LANE_DONE);
 	thread->answered = true;
 	expect(thread);
+}
+
+int64_t lane_result(struct task *task)
+{
+	struct lane_thread *thread = task->lane;
+
+	if (usermem_flush(task, &thread->window))
+		return -EFAULT;
+	return (int64_t)atomic_load(slot_u64(thread, SLOT_RESULT));
 }
 
 void lane_reject(struct task *task)
@@ -164,7 +215,7 @@ bool lane_trapped(struct task *task, const struct call_entry *entry, int64_t *re
 		   slot_change(thread, LANE_DONE, LANE_IDLE);
 	thread->answered = false;
 	if (answered)
-		*ret_result = (int64_t)atomic_load(slot_u64(thread, SLOT_RESULT));
+		*ret_result = lane_result(task);
 	return answered;
 }
 

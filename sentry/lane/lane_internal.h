@@ -9,6 +9,7 @@
 #include "sentry/base/types.h"
 #include "sentry/lane/lane.h"
 #include "sentry/lane/layout.h"
+#include "sentry/window.h"
 
 /* Bytes of the guest's text that were replaced; written by the tracer alone. */
 struct lane_patch {
@@ -21,6 +22,7 @@ struct lane_patch {
 struct lane_site {
 	gva_t return_gva; /* of the instruction after it */
 	int nr;
+	uint32_t kind; /* LANE_IN_* */
 };
 
 #define LANE_NAME "fusebox-lane" /* of the memfd */
@@ -58,6 +60,7 @@ struct lane_thread {
 	struct lane *lane; /* counted; set while slot >= 0, and from lane_wants_stop() to the stop */
 	int slot;	   /* -1: none */
 	int server_fd;	   /* of the last call that fetched work */
+	struct window window; /* on the slot's data, of the last call */
 	bool answered;	   /* the slot's result may not have been seen */
 	bool serves;	   /* it has fetched work */
 	bool refused;	   /* no slot for this thread, ever */
@@ -92,6 +95,8 @@ struct lane_thread {
  * that is taken already.
  */
 void lane_attend(struct lane_thread *thread, int64_t until_ns);
+/* The result of the last call, answered and not seen, whose data we bring out. call.lock held. */
+int64_t lane_result(struct task *task);
 /* Its calls trap from now on. call.lock held. */
 void lane_slow_down(struct lane_thread *thread);
 /* The list of those that the leader looks at. Before a slot is given back, its task is forgotten. */
@@ -106,6 +111,8 @@ void lane_join(struct task *task, int slot);
 struct lane *lane_get(struct lane *lane);
 /* Is this system call one that may take the lane? */
 bool lane_allows(int nr);
+/* What its arguments point to that is worth bringing: LANE_IN_*. */
+uint32_t lane_brings(int nr);
 bool lane_enabled(void);
 /* How many threads may be fast at a time. */
 int lane_max_fast(void);

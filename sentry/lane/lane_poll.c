@@ -9,6 +9,8 @@
 
 #define PENDING_NS 20000 /* between two looks at the traps */
 
+#define SWITCH_NS 1000    /* a yield that takes longer has switched */
+
 #define TAKE_MAX 16 /* calls begun before a trapped one */
 
 static struct fb_mutex armed_lock = FB_MUTEX_INIT(RANK_LEAF);
@@ -120,6 +122,8 @@ bool lane_poll(void)
 		before = clock_monotonic_ns();
 		sched_yield();
 		now = clock_monotonic_ns();
+		if (now - before > SWITCH_NS) /* somebody has run, and may have trapped */
+			atomic_store_explicit(&looked_ns, 0, memory_order_relaxed);
 		if (now - before > LANE_YIELD_NS)
 			give_up = true; /* what is owed is late */
 	}

@@ -181,7 +181,7 @@ static gva_t make_stub(struct lane *lane, gva_t ip_gva, int nr, const uint8_t *l
 	unsigned index = atomic_load(&lane->nr_sites);
 	size_t at = LANE_STUBS + index * LANE_STUB_SIZE;
 	uint64_t goes_on = ip_gva, plain = ip_gva - 2;
-	uint32_t number = (uint32_t)nr;
+	uint32_t number = (uint32_t)nr, kind = lane_brings(nr);
 	int32_t descriptor = STUB_DESCRIPTOR - (int32_t)loads_len - 7;
 	int32_t code = -(int32_t)(at + loads_len + 12);
 	uint8_t *desc = lane->mem + at + STUB_DESCRIPTOR, *stub = lane->mem + at;
@@ -195,7 +195,8 @@ static gva_t make_stub(struct lane *lane, gva_t ip_gva, int nr, const uint8_t *l
 	memcpy(desc + SITE_RETURN, &goes_on, 8);
 	memcpy(desc + SITE_PLAIN, &plain, 8);
 	memcpy(desc + SITE_NR, &number, 4);
-	lane->sites[index] = (struct lane_site){ .return_gva = ip_gva, .nr = nr };
+	memcpy(desc + SITE_KIND, &kind, 4);
+	lane->sites[index] = (struct lane_site){ .return_gva = ip_gva, .nr = nr, .kind = kind };
 	atomic_store(&lane->nr_sites, index + 1);
 	return lane->gva + at;
 }

@@ -47,6 +47,12 @@ static inline const struct lane_site *slot_site(const struct lane_thread *thread
 	return &lane->sites[at / LANE_STUB_SIZE];
 }
 
+/* The slot's data, as we see it. */
+static inline unsigned char *slot_data(const struct lane_thread *thread)
+{
+	return thread->lane->mem + LANE_CODE_BYTES + LANE_PAGE + (size_t)thread->slot * 2 * LANE_DATA;
+}
+
 static inline bool has_slot(const struct task *task)
 {
 	return task->lane && task->lane->slot >= 0;

@@ -16,14 +16,34 @@ static bool in_code(const struct lane *lane, uint64_t rip, const char *from, con
 	return at >= (uint64_t)(from - lane_code) && at < (uint64_t)(to - lane_code);
 }
 
-/* rdx is scratch for a while; all others but those of a system call are untouched. */
+/* Some are scratch for a while. */
+static void restore_args(const struct lane_thread *thread, struct user_regs_struct *regs)
+{
+	regs->rdi = atomic_load(slot_u64(thread, SLOT_ARGS));
+	regs->rsi = atomic_load(slot_u64(thread, SLOT_ARGS + 8));
+	regs->rdx = atomic_load(slot_u64(thread, SLOT_ARGS + 16));
+	regs->r10 = atomic_load(slot_u64(thread, SLOT_ARGS + 24));
+	regs->r8 = atomic_load(slot_u64(thread, SLOT_ARGS + 32));
+	regs->r9 = atomic_load(slot_u64(thread, SLOT_ARGS + 40));
+}
+
 static void leave_at(const struct lane_thread *thread, struct user_regs_struct *regs, gva_t rip,
 		     uint64_t rax, uint64_t orig_rax)
 {
 	regs->rip = rip;
 	regs->rax = rax;
 	regs->orig_rax = orig_rax;
-	regs->rdx = atomic_load(slot_u64(thread, SLOT_ARGS + 16));
+	restore_args(thread, regs);
+}
+
+/* Once more from the beginning. */
+static void regs_begin(const struct lane_thread *thread, struct user_regs_struct *regs)
+{
+	if (!in_code(thread->lane, regs->rip, lane_code, lane_code_saved)) {
+		restore_args(thread, regs);
+		regs->rcx = atomic_load(slot_u64(thread, SLOT_SITE));
+	}
+	regs->rip = thread->lane->gva;
 }
 
 /* Interrupted before it had begun: as a wait for work, or else as if the signal had come first. */
@@ -44,10 +64,10 @@ static void regs_plain(const struct lane_thread *thread, const struct lane_site 
 	leave_at(thread, regs, site->return_gva - 2, (uint64_t)site->nr, ~0ULL);
 }
 
-static void regs_done(const struct lane_thread *thread, const struct lane_site *site,
+static void regs_done(struct task *task, const struct lane_site *site,
 		      struct user_regs_struct *regs)
 {
-	leave_at(thread, regs, site->return_gva, atomic_load(slot_u64(thread, SLOT_RESULT)), ~0ULL);
+	leave_at(task->lane, regs, site->return_gva, (uint64_t)lane_result(task), ~0ULL);
 }
 
 /* In the lane; or at the system call that it makes when it has given up, which nobody has received yet. */
@@ -61,8 +81,9 @@ static bool is_about_it(const struct lane *lane, const struct lane_site *site,
 }
 
 /* No call of it is with the sentry. True when *regs were changed. */
-static bool move_out(struct lane_thread *thread, struct user_regs_struct *regs)
+static bool move_out(struct task *task, struct user_regs_struct *regs)
 {
+	struct lane_thread *thread = task->lane;
 	const struct lane *lane = thread->lane;
 	const struct lane_site *site = slot_site(thread);
 	bool inside = in_code(lane, regs->rip, lane_code, lane_code_end);
@@ -70,13 +91,14 @@ static bool move_out(struct lane_thread *thread, struct user_regs_struct *regs)
 	if (site && thread->answered && is_about_it(lane, site, regs) &&
 	    slot_change(thread, LANE_DONE, LANE_IDLE)) {
 		thread->answered = false;
-		regs_done(thread, site, regs);
+		regs_done(task, site, regs);
 		return true;
 	}
 	if (!inside)
 		return false;
-	if (in_code(lane, regs->rip, lane_code, lane_code_published)) {
-		regs->rip = lane->gva; /* once more from the beginning; rcx is as it was there */
+	if (in_code(lane, regs->rip, lane_code, lane_code_published) ||
+	    in_code(lane, regs->rip, lane_code_in, lane_code_in_end)) {
+		regs_begin(thread, regs);
 		return true;
 	}
 	if (site && slot_change(thread, LANE_REQUEST, LANE_IDLE)) {
@@ -101,7 +123,7 @@ bool lane_at_stop(struct task *task, bool taken, struct user_regs_struct *regs, 
 		return !taken;
 	lane_slow_down(thread); /* who gets signals has other things to do */
 	if (!taken) {
-		*ret_changed = move_out(thread, regs);
+		*ret_changed = move_out(task, regs);
 		return true;
 	}
 	if (!in_code(thread->lane, regs->rip, lane_code_published, lane_code_end) &&
@@ -114,4 +136,26 @@ bool lane_at_stop(struct task *task, bool taken, struct user_regs_struct *regs, 
 	regs->orig_rax = (unsigned long long)call->nr;
 	*ret_changed = true;
 	return true;
+}
+
+bool lane_at_fault(struct task *task, struct user_regs_struct *regs)
+{
+	struct lane_thread *thread = task->lane;
+	const struct lane_site *site;
+	bool ours = false;
+
+	fb_mutex_lock(&task->call.lock);
+	site = has_slot(task) ? slot_site(thread) : NULL;
+	if (site && in_code(thread->lane, regs->rip, lane_code_in, lane_code_in_end)) {
+		regs_plain(thread, site, regs);
+		ours = true;
+	} else if (site && thread->answered &&
+		   in_code(thread->lane, regs->rip, lane_code_out, lane_code_out_end) &&
+		   slot_change(thread, LANE_DONE, LANE_IDLE)) {
+		thread->answered = false;
+		regs_done(task, site, regs);
+		ours = true;
+	}
+	fb_mutex_unlock(&task->call.lock);
+	return ours;
 }

@@ -80,6 +80,13 @@ void fiber_set_owner(void *owner)
 	fiber_thread_self()->current->owner = owner;
 }
 
+void *fiber_owner(void)
+{
+	struct fiber_thread *thread = fiber_thread_self();
+
+	return thread && thread->current ? thread->current->owner : NULL;
+}
+
 /* Leaves the fiber for its thread's own stack. */
 static void switch_out(struct fiber *fiber, bool forever)
 {

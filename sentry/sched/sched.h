@@ -39,6 +39,7 @@ void sched_drain(void);
  */
 void sched_set_park_hooks(void (*before)(void *owner), void (*after)(void *owner));
 void fiber_set_owner(void *owner);
+void *fiber_owner(void); /* of the running one; NULL: it has none, or this is a plain thread */
 
 /* The running fiber, or NULL on a plain thread. */
 struct fiber *fiber_current(void);
