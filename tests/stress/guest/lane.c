@@ -1,7 +1,7 @@
 /*
  * A FUSE daemon without a library, as a busy one that everything happens to: signals with handlers that make
  * calls themselves, with and without SA_RESTART, from a timer and from another thread; stops; children that
- * are forked and spawned; threads that come and go. Each request is answered once, and each answer must
+ * are forked and spawned; threads that come and go; addresses that are not there, or no more. Each request is answered once, and each answer must
  * reach the client in order.
  *
  *	lane ROUNDS
@@ -18,6 +18,7 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/mman.h>
 #include <sys/mount.h>
 #include <sys/stat.h>
 #include <sys/syscall.h>
@@ -137,6 +138,81 @@ static void child(int spawned)
 	check(status == 0, "the child's end");
 }
 
+/* No fault of ours: each of these calls is given an address, and says what it thinks of it. */
+static void on_fault(int signo)
+{
+	printf("signal %d\n", signo);
+	fflush(stdout);
+	_exit(1);
+}
+
+static void expect(long got, long result, int error, const char *what)
+{
+	if (got == result && (got >= 0 || errno == error))
+		return;
+	printf("%s: %ld instead of %ld: %s\n", what, got, result, strerror(errno));
+	fflush(stdout);
+	_exit(1);
+}
+
+/* A page behind which there is none, and what was in it before it went away: its data must come in and go out. */
+static void good_addresses(char *page, int scratch)
+{
+	char name[400];
+	struct iovec iov[12];
+	struct stat st;
+
+	for (size_t i = 0; i < sizeof(iov) / sizeof(*iov); i++)
+		iov[i] = (struct iovec){ page + 4096 - 64 * (i + 1), 64 };
+	memset(page, 'a' + requests % 26, 4096);
+	for (int nr = 1; nr <= 12; nr++)
+		expect(pwritev(scratch, iov, nr, 0), 64l * nr, 0, "segments");
+	expect(pwrite(scratch, page, 4096, 0), 4096, 0, "a page");
+	expect(pread(scratch, page + 4096 - 64, 64, 0), 64, 0, "a read up to the end");
+	memset(page, 0, 4096);
+	expect(pread(scratch, page, 4096, 0), 4096, 0, "a page back");
+	for (int i = 0; i < 4096; i++)
+		check(page[i] == 'a' + requests % 26, "the page's bytes");
+	strcpy(page + 4096 - 5, "/tmp");
+	expect(stat(page + 4096 - 5, &st), 0, 0, "a path up to the end");
+	memset(name, '/', sizeof(name));
+	strcpy(name + 300, "tmp");
+	expect(stat(name, (void *)page), 0, 0, "a long path");
+	check(S_ISDIR(((struct stat *)page)->st_mode), "what stat says");
+}
+
+static void bad_addresses(void)
+{
+	static char *page;
+	static int scratch = -1;
+	struct iovec iov[2] = { { NULL, 64 }, { NULL, 64 } };
+	struct stat st;
+
+	if (scratch < 0) {
+		scratch = open("/tmp/lane-scratch", O_RDWR | O_CREAT | O_TRUNC, 0600);
+		check(scratch >= 0, "scratch file");
+	}
+	page = mmap(NULL, 8192, PROT_READ | PROT_WRITE, MAP_PRIVATE | MAP_ANONYMOUS, -1, 0);
+	check(page != MAP_FAILED && mprotect(page + 4096, 4096, PROT_NONE) == 0, "mmap");
+	good_addresses(page, scratch);
+	memset(page, 'x', 4096);
+	expect(pwrite(scratch, NULL, 64, 0), -1, EFAULT, "a write from nowhere");
+	expect(pwritev(scratch, NULL, 2, 0), -1, EFAULT, "segments nowhere");
+	expect(pwritev(scratch, iov, 2, 0), -1, EFAULT, "segments from nowhere");
+	iov[0].iov_base = page;
+	expect(pwritev(scratch, iov, 2, 0), 64, 0, "a second segment from nowhere");
+	expect(pwrite(scratch, page + 4096 - 10, 64, 0), 10, 0, "a write over the end");
+	expect(stat(NULL, &st), -1, EFAULT, "a path nowhere");
+	expect(stat(page + 4096 - 5, &st), -1, EFAULT, "a path over the end");
+	expect(pread(scratch, page, 64, 0), 64, 0, "a read");
+	check(mprotect(page, 4096, PROT_READ) == 0, "mprotect");
+	expect(pread(scratch, page, 64, 0), -1, EFAULT, "a read into what is not to be written");
+	expect(fstat(scratch, (void *)page), -1, EFAULT, "stat into it");
+	check(munmap(page, 8192) == 0, "munmap");
+	expect(pread(scratch, page, 64, 0), -1, EFAULT, "a read into what has gone");
+	expect(pwrite(scratch, page, 64, 0), -1, EFAULT, "a write from what has gone");
+}
+
 static void *passer_by(void *unused)
 {
 	struct stat st;
@@ -166,6 +242,8 @@ static void *server_main(void *unused)
 		serve(buf, len);
 		if (requests % 500 == 0)
 			child(requests % 1000 == 0);
+		if (requests % 50 == 0)
+			bad_addresses();
 		if (requests % 300 == 0) {
 			check(pthread_create(&thread, NULL, passer_by, NULL) == 0, "thread");
 			pthread_join(thread, NULL);
@@ -230,6 +308,8 @@ int main(int argc, char **argv)
 	check(pipe(pipe_fds) == 0, "pipe");
 	install(SIGALRM, SA_RESTART);
 	install(SIGUSR1, 0);
+	signal(SIGSEGV, on_fault);
+	signal(SIGBUS, on_fault);
 	pid = fork();
 	if (!pid) {
 		close(device);
