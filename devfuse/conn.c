@@ -24,7 +24,7 @@ struct fuse_conn *fuse_conn_new(uint32_t id, const struct fuse_conn_ops *ops, vo
 	conn->owner = owner;
 	waitq_init(&conn->initialized.waiters);
 	fuse_queue_init(&conn->pending);
-	waitq_init(&conn->waiters);
+	fuse_conn_init_readers(conn);
 	waitq_init(&conn->full);
 	atomic_init(&conn->connected, true);
 	conn->next_unique = 2; /* H01 */
@@ -55,6 +55,7 @@ void fuse_conn_put(struct fuse_conn *conn)
 		return;
 	fb_assert(conn->completions.count == 0);
 	fuse_timeout_stop(conn);
+	idle_work_cancel(&conn->wake_later);
 	fuse_queue_drop_forgets(&conn->pending);
 	while (!list_empty(&conn->pool)) {
 		struct fuse_request *req = list_first(&conn->pool, struct fuse_request, node);

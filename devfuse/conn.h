@@ -23,6 +23,7 @@
 #include "devfuse/opcode.h"
 #include "devfuse/proto.h"
 #include "devfuse/queue.h"
+#include "sentry/base/idle.h"
 #include "sentry/base/list.h"
 #include "sentry/base/lock.h"
 #include "sentry/base/refcount.h"
@@ -144,6 +145,10 @@ struct fuse_conn {
 	struct fuse_queue pending;	     /* not yet read by the daemon */
 	struct fuse_completions completions; /* unique -> request, prepared and not answered */
 	struct waitq waiters;		     /* who waits for the device to become readable */
+	struct idle_work wake_later;	     /* wakes so many of them: */
+	unsigned wakes_owed;
+	pid_t away;			     /* thread that spins between requests and has one, 0: none, */
+	int64_t away_ns;		     /* and since when */
 	struct waitq full;		     /* who waits for room in the background class */
 
 	atomic_bool connected; /* false after abort, for ever; written under lock */

@@ -393,6 +393,10 @@ static int wait_pending(struct fuse_conn *conn, bool nonblock)
 
 		if (nonblock)
 			return -EAGAIN;
+		/* Enough others look out for work: this thread sleeps, in a call that it makes for that. */
+		if (waiter_spins(waiter_self()) &&
+		    waitq_spinning(&conn->waiters) + fuse_conn_reader_is_away(conn) >= wait_spinners_max())
+			return -ERESTARTNOINTR;
 		conn->nr_reading++;
 		err = waitq_wait_exclusive(&conn->waiters, POLLIN | POLLRDNORM, &conn->lock,
 					   WAIT_INTERRUPTIBLE, WAIT_FOREVER);
@@ -445,6 +449,7 @@ static ssize_t dev_read_iter(const struct op_ctx *ctx, struct file *file, struct
 		return -EINVAL; /* D12 */
 	}
 	fuse_conn_note_server(conn, ctx->tgid);
+	fuse_conn_reader_comes(conn, ctx);
 	for (;;) {
 		struct fuse_request *req;
 
@@ -458,8 +463,10 @@ static ssize_t dev_read_iter(const struct op_ctx *ctx, struct file *file, struct
 			return read_forgets(conn, to);
 		case NEXT_REQUEST:
 			req = fuse_queue_take_request(&conn->pending);
-			if (req->in.len <= to->count)
+			if (req->in.len <= to->count) {
+				fuse_conn_reader_goes(conn, ctx);
 				return read_request(conn, dev, req, to);
+			}
 			refuse_too_large(conn, req);
 			break;
 		case NEXT_NOTHING:

@@ -13,6 +13,8 @@
 #include "vfs/file.h"
 #include "vfs/tasks.h"
 
+#define AWAY_NS 100000 /* whoever has a request for longer will not soon be back */
+
 #define POOL_MAX 32 /* unused requests kept per connection */
 
 struct fuse_request *fuse_request_new(struct fuse_conn *conn, const struct op_ctx *ctx,
@@ -129,11 +131,78 @@ void fuse_conn_sigio(struct fuse_conn *conn)
 	fuse_defer(send_sigio, fuse_conn_get(conn));
 }
 
+static void wake_owed(struct fuse_conn *conn)
+{
+	fb_mutex_assert_held(&conn->lock);
+	for (; conn->wakes_owed && !fuse_queue_empty(&conn->pending); conn->wakes_owed--)
+		waitq_wake(&conn->waiters, POLLIN | POLLRDNORM);
+	conn->wakes_owed = 0;
+}
+
+static void wake_later(struct idle_work *work)
+{
+	struct fuse_conn *conn = container_of(work, struct fuse_conn, wake_later);
+
+	fb_mutex_lock(&conn->lock);
+	wake_owed(conn);
+	fb_mutex_unlock(&conn->lock);
+}
+
+void fuse_conn_init_readers(struct fuse_conn *conn)
+{
+	waitq_init(&conn->waiters);
+	idle_work_init(&conn->wake_later, wake_later);
+}
+
+/*
+ * A thread that spins for work is the one to have it; and when it has gone away with some only now, it is soon back
+ * for more. Others sleep, and are woken when that is not so.
+ */
+static void wake_reader(struct fuse_conn *conn, bool has_time)
+{
+	if (!waitq_active(&conn->waiters) ||
+	    waitq_wake_spinning(&conn->waiters, POLLIN | POLLRDNORM))
+		return;
+	conn->wakes_owed++;
+	if (!has_time || !idle_work_add(&conn->wake_later))
+		wake_owed(conn);
+}
+
+bool fuse_conn_reader_is_away(const struct fuse_conn *conn)
+{
+	return conn->away && clock_monotonic_ns() - conn->away_ns < AWAY_NS;
+}
+
 void fuse_conn_readable(struct fuse_conn *conn)
 {
 	fb_mutex_assert_held(&conn->lock);
-	waitq_wake(&conn->waiters, POLLIN | POLLRDNORM);
+	wake_reader(conn, fuse_conn_reader_is_away(conn));
 	fuse_conn_sigio(conn);
+}
+
+/*
+ * There is something to read that nobody waits for, such as a RELEASE. It comes right behind an answer to somebody
+ * else, and who has given that is soon back.
+ */
+static void readable_some_time(struct fuse_conn *conn)
+{
+	fb_mutex_assert_held(&conn->lock);
+	wake_reader(conn, true);
+	fuse_conn_sigio(conn);
+}
+
+void fuse_conn_reader_comes(struct fuse_conn *conn, const struct op_ctx *ctx)
+{
+	if (conn->away == ctx->tid)
+		conn->away = 0;
+}
+
+void fuse_conn_reader_goes(struct fuse_conn *conn, const struct op_ctx *ctx)
+{
+	if (!waiter_spins(waiter_self()))
+		return;
+	conn->away = ctx->tid;
+	conn->away_ns = clock_monotonic_ns();
 }
 
 void fuse_request_queue(struct fuse_conn *conn, struct fuse_request *req)
@@ -164,7 +233,10 @@ void fuse_request_queue(struct fuse_conn *conn, struct fuse_request *req)
 		return;
 	}
 	list_add_tail(&conn->pending.requests, &req->node);
-	fuse_conn_readable(conn);
+	if (req->in.opcode == FUSE_RELEASE || req->in.opcode == FUSE_RELEASEDIR)
+		readable_some_time(conn);
+	else
+		fuse_conn_readable(conn);
 }
 
 int fuse_request_too_large(const struct fuse_request *req)
@@ -516,6 +588,6 @@ void fuse_conn_forget(struct fuse_conn *conn, struct fuse_forget *forget, uint64
 		return;
 	}
 	fuse_queue_add_forget(&conn->pending, forget);
-	fuse_conn_readable(conn);
+	readable_some_time(conn);
 	fb_mutex_unlock(&conn->lock);
 }

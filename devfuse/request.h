@@ -91,6 +91,15 @@ void fuse_conn_note_server(struct fuse_conn *conn, pid_t tgid);
 
 /* Something was queued: wakes a reader, signals O_ASYNC ones. lock held. */
 void fuse_conn_readable(struct fuse_conn *conn);
+/* Of a new connection. */
+void fuse_conn_init_readers(struct fuse_conn *conn);
+/*
+ * A thread of the daemon looks for a request; it leaves with one; one that spins between requests has left only now
+ * and is soon back. conn->lock held.
+ */
+void fuse_conn_reader_comes(struct fuse_conn *conn, const struct op_ctx *ctx);
+void fuse_conn_reader_goes(struct fuse_conn *conn, const struct op_ctx *ctx);
+bool fuse_conn_reader_is_away(const struct fuse_conn *conn);
 void fuse_conn_sigio(struct fuse_conn *conn); /* only the signal (D52) */
 
 /* NOTIFY_RESEND: what was read and not answered goes back to the head of the queue, renumbered. */

@@ -358,7 +358,7 @@ static int run(struct launch *launch, struct launch_result *result)
 	mapped_set_spawn(sched_spawn);
 	mapped_set_can_fault();
 	if (!err)
-		err = sched_start(trap->receive);
+		err = sched_start(trap->receive, trap->pending);
 	if (!err)
 		watch_mappings();
 	if (!err && launch->config->started)

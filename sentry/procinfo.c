@@ -310,7 +310,6 @@ static pid_t guest_ppid(pid_t host_pid)
 static void info_ids(struct proc_task *handle, struct proc_ids *ret_ids)
 {
 	struct process *process;
-	pid_t host_pgid, host_sid;
 	pid_t none;
 
 	if (is_init(handle)) {
@@ -318,19 +317,27 @@ static void info_ids(struct proc_task *handle, struct proc_ids *ret_ids)
 		return;
 	}
 	process = task_of(handle)->process;
-	host_pgid = (pid_t)HOST(getpgid(process->pid));
-	host_sid = (pid_t)HOST(getsid(process->pid));
 	*ret_ids = (struct proc_ids){
 		.tgid = process_guest_pid(process),
-		.ppid = guest_ppid(process->pid),
-		.pgid = guest_pid_of(host_pgid),
-		.sid = guest_pid_of(host_sid),
 		.nr_threads = process_threads(process, &none, 0),
 	};
 	fb_mutex_lock(&process->lock);
 	ret_ids->no_new_privs = process->no_new_privs;
 	ret_ids->dumpable = process->dumpable;
 	fb_mutex_unlock(&process->lock);
+}
+
+static void info_relatives(struct proc_task *handle, struct proc_relatives *ret)
+{
+	pid_t pid;
+
+	*ret = (struct proc_relatives){0};
+	if (is_init(handle))
+		return;
+	pid = task_of(handle)->process->pid;
+	ret->ppid = guest_ppid(pid);
+	ret->pgid = guest_pid_of((pid_t)HOST(getpgid(pid)));
+	ret->sid = guest_pid_of((pid_t)HOST(getsid(pid)));
 }
 
 static const struct cred *info_cred(struct proc_task *handle)
@@ -486,6 +493,7 @@ static const struct proc_source source = {
 	.get = info_get,
 	.put = info_put,
 	.ids = info_ids,
+	.relatives = info_relatives,
 	.cred = info_cred,
 	.fs = info_fs,
 	.files = info_files,

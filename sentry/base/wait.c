@@ -148,6 +148,18 @@ int waiter_sleep(enum wait_mode mode, int64_t deadline_ns)
 	return 0;
 }
 
+static unsigned spinners_max = 1;
+
+void wait_set_spinners_max(unsigned nr)
+{
+	spinners_max = nr;
+}
+
+unsigned wait_spinners_max(void)
+{
+	return spinners_max;
+}
+
 /* Queues. */
 
 void waitq_lock(void)
@@ -241,6 +253,11 @@ static bool cares_for(const struct waitq_entry *entry, unsigned events)
 	return !events || !entry->events || (events & entry->events);
 }
 
+static bool is_spinning(const struct waitq_entry *entry)
+{
+	return entry->sleeper && waiter_spins(entry->sleeper);
+}
+
 /* `first`, or an exclusive entry behind it that is a better choice. */
 static struct waitq_entry *best_exclusive(struct waitq *queue, struct waitq_entry *first,
 					  unsigned events)
@@ -249,8 +266,7 @@ static struct waitq_entry *best_exclusive(struct waitq *queue, struct waitq_entr
 
 	for (; &entry->node != &queue->entries;
 	     entry = list_entry(entry->node.next, struct waitq_entry, node))
-		if (cares_for(entry, events) && entry->sleeper &&
-		    atomic_load_explicit(&entry->sleeper->spins, memory_order_relaxed))
+		if (cares_for(entry, events) && is_spinning(entry))
 			return entry;
 	return first;
 }
@@ -284,6 +300,44 @@ void waitq_wake(struct waitq *queue, unsigned events)
 	waitq_lock();
 	waitq_wake_entries(queue, events, false);
 	waitq_unlock();
+}
+
+static struct waitq_entry *find_spinning(struct waitq *queue, unsigned events)
+{
+	struct waitq_entry *entry;
+
+	list_for_each(entry, &queue->entries, node)
+		if (entry->exclusive && cares_for(entry, events) && is_spinning(entry))
+			return entry;
+	return NULL;
+}
+
+bool waitq_wake_spinning(struct waitq *queue, unsigned events)
+{
+	struct waitq_entry *entry;
+
+	if (!waitq_active(queue))
+		return false;
+	waitq_lock();
+	entry = find_spinning(queue, events);
+	if (entry)
+		entry->wake(entry, events);
+	waitq_unlock();
+	return entry != NULL;
+}
+
+unsigned waitq_spinning(struct waitq *queue)
+{
+	struct waitq_entry *entry;
+	unsigned nr = 0;
+
+	if (!waitq_active(queue))
+		return 0;
+	waitq_lock();
+	list_for_each(entry, &queue->entries, node)
+		nr += is_spinning(entry);
+	waitq_unlock();
+	return nr;
 }
 
 void waitq_wake_all(struct waitq *queue, unsigned events)

@@ -58,10 +58,19 @@ struct waiter {
 	void (*unpark)(struct waiter *waiter);
 };
 
+static inline bool waiter_spins(const struct waiter *waiter)
+{
+	return atomic_load_explicit(&waiter->spins, memory_order_relaxed);
+}
+
 /* The waiter that runs the calling code; a thread that is no fiber gets one of its own. */
 struct waiter *waiter_self(void);
 /* Set by sched/ for the fibers it runs; NULL falls back to the thread's own waiter. */
 void waiter_set_hook(struct waiter *(*current)(void));
+
+/* How many may spin for one thing before they are in each other's way; at first 1. Set before the first waits. */
+void wait_set_spinners_max(unsigned nr);
+unsigned wait_spinners_max(void);
 
 /* Ends (now or in future) the waits of `waiter` whose mode lets it; `why` is WAITER_*. */
 void waiter_interrupt(struct waiter *waiter, unsigned why);
@@ -110,6 +119,10 @@ void waitq_del(struct waitq_entry *entry);
  * whose caches are warm and whose task is not parked natively yet.
  */
 void waitq_wake(struct waitq *queue, unsigned events);
+/* Only an exclusive entry whose sleeper spins. False: there is none. */
+bool waitq_wake_spinning(struct waitq *queue, unsigned events);
+/* How many spin there. */
+unsigned waitq_spinning(struct waitq *queue);
 /* Wakes exclusive entries too, all of them: shutdown, abort. */
 void waitq_wake_all(struct waitq *queue, unsigned events);
 /* For callbacks, which hold the wait lock already. */

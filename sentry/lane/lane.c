@@ -57,6 +57,7 @@ void lane_init(enum lane_mode mode)
 	}
 	/* They yield: two on a processor are not too many, and the leader is a third. */
 	max_fast = 2 * (sched_getaffinity(0, sizeof(cpus), &cpus) ? 1 : CPU_COUNT(&cpus));
+	wait_set_spinners_max(max_fast > 4 ? (unsigned)max_fast / 4 : 1);
 	calibrate();
 	sched_set_poll(lane_poll);
 	lane_mode = mode;

@@ -1,6 +1,7 @@
 /* The leader's part: the tasks with a slot, and the look at their slots before it waits for a trap. */
 #include <sched.h>
 
+#include "sentry/base/idle.h"
 #include "sentry/base/wait.h"
 #include "sentry/call.h"
 #include "sentry/lane/lane_slot.h"
@@ -10,6 +11,8 @@
 #define PENDING_NS 20000 /* between two looks at the traps */
 
 #define SWITCH_NS 1000    /* a yield that takes longer has switched */
+
+#define IDLE_AFTER_NS 25000 /* in which nobody has come: time for what can wait */
 
 #define TAKE_MAX 16 /* calls begun before a trapped one */
 
@@ -99,13 +102,13 @@ static bool traps_wait(int64_t now)
 
 bool lane_poll(void)
 {
-	int64_t now, owed, before;
+	int64_t now, owed, before, start;
 	bool give_up = false;
 	struct task *task;
 
 	if (!atomic_load_explicit(&any_armed, memory_order_relaxed))
 		return false;
-	now = clock_monotonic_ns();
+	now = start = clock_monotonic_ns();
 	for (;;) {
 		/* Asked first: calls by the lane may come so fast that no trap would ever be received. */
 		if (traps_wait(now))
@@ -115,6 +118,8 @@ bool lane_poll(void)
 			return begin(task);
 		if (!owed)
 			return false;
+		if (idle_work_pending() && now - start > IDLE_AFTER_NS)
+			idle_work_run(true);
 		if (sched_has_work())
 			return true;
 		for (int i = 0; i < LANE_TURNS; i++)

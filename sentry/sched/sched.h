@@ -16,8 +16,9 @@
 struct fiber;
 
 /* Starts the reactor and the timer source. `receive` is the leader's wait for the next event:
- * it returns true after it has started or readied fibers, false when no more will come. */
-int sched_start(bool (*receive)(void));
+ * it returns true after it has started or readied fibers, false when no more will come. `pending`, which may
+ * be NULL, tells whether it would return at once. */
+int sched_start(bool (*receive)(void), bool (*pending)(void));
 /* What the leader does before it waits: true when that has begun or readied a fiber. Before sched_start(). */
 void sched_set_poll(bool (*poll)(void));
 /* Is a fiber ready to run? A hint, without the lock. */

@@ -7,10 +7,12 @@
  * tick sees that it has been busy with one call for too long (sched_tick).
  */
 #include <pthread.h>
+#include <sched.h>
 #include <stdlib.h>
 
 #include "sentry/base/blocking.h"
 #include "sentry/base/err.h"
+#include "sentry/base/idle.h"
 #include "sentry/base/log.h"
 #include "sentry/sched/fiber.h"
 #include "sentry/sched/reactor.h"
@@ -27,7 +29,7 @@ static struct fiber *queue_head; /* its emptiness is also looked at without the 
 static struct fiber **queue_tail = &queue_head;
 static bool have_leader, stopping;
 static int nr_workers, nr_idle, nr_signalled;
-static bool (*receive_call)(void), (*poll_calls)(void);
+static bool (*receive_call)(void), (*poll_calls)(void), (*calls_wait)(void);
 
 static atomic_bool in_receive;	  /* the leader waits for a call */
 static atomic_bool leader_blocks; /* it is between sched_blocking_begin and _end */
@@ -212,6 +214,7 @@ static void count_event(void)
 void sched_receive_end(void)
 {
 	atomic_store_explicit(&in_receive, false, memory_order_relaxed);
+	idle_work_set_busy(true);
 	count_event();
 }
 
@@ -274,17 +277,38 @@ static bool is_leader(struct fiber_thread *self)
 	return leader;
 }
 
+/*
+ * Before it sleeps the leader does what has been left for such a moment; unless a guest that it has just let go
+ * on has something for it.
+ */
+static bool do_idle_work(void)
+{
+	idle_work_set_busy(false);
+	if (!idle_work_pending())
+		return false;
+	sched_yield();
+	if (calls_wait && calls_wait())
+		return false;
+	idle_work_run(true);
+	idle_work_set_busy(true);
+	return true;
+}
+
 static void lead(struct fiber_thread *self)
 {
 	do {
 		sched_drain();
 		if (!is_leader(self))
 			return;
+		if (idle_work_pending())
+			idle_work_run(false);
+		if (sched_has_work())
+			continue;
 		if (poll_calls && poll_calls()) {
 			count_event();
 			continue;
 		}
-		if (!receive_call()) {
+		if (!do_idle_work() && !receive_call()) {
 			stop_all();
 			return;
 		}
@@ -322,11 +346,12 @@ void sched_set_poll(bool (*poll)(void))
 	poll_calls = poll;
 }
 
-int sched_start(bool (*receive)(void))
+int sched_start(bool (*receive)(void), bool (*pending)(void))
 {
 	int err;
 
 	receive_call = receive;
+	calls_wait = pending;
 	waiter_set_hook(current_waiter);
 	blocking_set_hooks(sched_blocking_begin, sched_blocking_end);
 	err = reactor_start();

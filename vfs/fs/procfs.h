@@ -47,10 +47,15 @@ enum machine_text {
 };
 
 struct proc_ids {
-	pid_t tgid, ppid, pgid, sid;
+	pid_t tgid;
 	int nr_threads;
 	bool no_new_privs;
 	bool dumpable; /* false: only CAP_SYS_PTRACE may look inside (prctl(2) PR_SET_DUMPABLE) */
+};
+
+/* 0: there is none, or none in the sandbox. */
+struct proc_relatives {
+	pid_t ppid, pgid, sid;
 };
 
 /* Parts of a process's memory. */
@@ -66,7 +71,10 @@ struct proc_source {
 	struct proc_task *(*get)(pid_t pid, pid_t tid);
 	void (*put)(struct proc_task *task);
 
+	/* Cheap: asked on each walk through the task's directory. */
 	void (*ids)(struct proc_task *task, struct proc_ids *ret_ids);
+	/* Not so: it asks the host. */
+	void (*relatives)(struct proc_task *task, struct proc_relatives *ret);
 	const struct cred *(*cred)(struct proc_task *task); /* returns a reference */
 	struct fs_struct *(*fs)(struct proc_task *task);    /* returns a reference; NULL: gone */
 	struct fdtable *(*files)(struct proc_task *task);   /* returns a reference; NULL: gone */

@@ -32,7 +32,7 @@ static bool receive(void)
 static void setup(void)
 {
 	sem_init(&events, 0, 0);
-	cr_assert_eq(sched_start(receive), 0);
+	cr_assert_eq(sched_start(receive, NULL), 0);
 }
 
 static void teardown(void)
@@ -259,7 +259,7 @@ static bool receive_and_block(void)
 static void setup_blocking(void)
 {
 	sem_init(&events, 0, 0);
-	cr_assert_eq(sched_start(receive_and_block), 0);
+	cr_assert_eq(sched_start(receive_and_block, NULL), 0);
 }
 
 TestSuite(sched_lead, .init = setup_blocking, .fini = teardown, .timeout = 120);

@@ -47,7 +47,7 @@ static void console_init(void)
 
 static void start(void)
 {
-	cr_assert_eq(sched_start(receive), 0);
+	cr_assert_eq(sched_start(receive, NULL), 0);
 	cr_assert_eq(console_start(), 0);
 }
 

@@ -49,11 +49,13 @@ static void fake_put(struct proc_task *task)
 static void fake_ids(struct proc_task *task, struct proc_ids *ret_ids)
 {
 	*ret_ids = (struct proc_ids){.tgid = task->pid,
-				     .ppid = 1,
-				     .pgid = task->pid,
-				     .sid = 5,
 				     .nr_threads = task->pid == 100 ? 2 : 1,
 				     .dumpable = !not_dumpable};
+}
+
+static void fake_relatives(struct proc_task *task, struct proc_relatives *ret)
+{
+	*ret = (struct proc_relatives){.ppid = 1, .pgid = task->pid, .sid = 5};
 }
 
 static const struct cred *fake_cred(struct proc_task *task)
@@ -193,6 +195,7 @@ static const struct proc_source fake = {
 	.get = fake_get,
 	.put = fake_put,
 	.ids = fake_ids,
+	.relatives = fake_relatives,
 	.cred = fake_cred,
 	.fs = fake_fs,
 	.files = fake_files,

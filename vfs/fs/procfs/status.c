@@ -56,18 +56,18 @@ static unsigned encode_dev(dev_t dev)
 }
 
 /* What takes the place of a column of the host's stat; NULL: the host's own text. */
-static bool stat_column(int column, const struct proc_ids *ids, dev_t tty, pid_t tpgid,
-			struct strbuf *out)
+static bool stat_column(int column, const struct proc_relatives *relatives, int nr_threads, dev_t tty,
+			pid_t tpgid, struct strbuf *out)
 {
 	switch (column) {
 	case STAT_PPID:
-		strbuf_printf(out, " %d", ids->ppid);
+		strbuf_printf(out, " %d", relatives->ppid);
 		return true;
 	case STAT_PGRP:
-		strbuf_printf(out, " %d", ids->pgid);
+		strbuf_printf(out, " %d", relatives->pgid);
 		return true;
 	case STAT_SESSION:
-		strbuf_printf(out, " %d", ids->sid);
+		strbuf_printf(out, " %d", relatives->sid);
 		return true;
 	case STAT_TTY_NR:
 		strbuf_printf(out, " %u", encode_dev(tty));
@@ -76,7 +76,7 @@ static bool stat_column(int column, const struct proc_ids *ids, dev_t tty, pid_t
 		strbuf_printf(out, " %d", tpgid);
 		return true;
 	case STAT_NR_THREADS:
-		strbuf_printf(out, " %d", ids->nr_threads);
+		strbuf_printf(out, " %d", nr_threads);
 		return true;
 	}
 	return false;
@@ -92,6 +92,7 @@ int proc_show_stat(const struct op_ctx *ctx, const struct pseudo_key *key, struc
 {
 	struct proc_task *task = proc_task_get(key);
 	struct strbuf text = STRBUF_INIT;
+	struct proc_relatives relatives;
 	struct proc_ids ids;
 	const char *rest = NULL;
 	char comm[16];
@@ -103,6 +104,7 @@ int proc_show_stat(const struct op_ctx *ctx, const struct pseudo_key *key, struc
 	if (!task)
 		return -ESRCH;
 	proc_source->ids(task, &ids);
+	proc_source->relatives(task, &relatives);
 	proc_source->comm(task, comm);
 	proc_source->tty(task, &tty, &tpgid);
 	err = proc_source->text(task, PROC_TEXT_STAT, !key->tid, &text);
@@ -121,7 +123,7 @@ int proc_show_stat(const struct op_ctx *ctx, const struct pseudo_key *key, struc
 			rest += strspn(rest, " \n");
 			len = strcspn(rest, " \n");
 		}
-		if (!stat_column(column, &ids, tty, tpgid, out))
+		if (!stat_column(column, &relatives, ids.nr_threads, tty, tpgid, out))
 			strbuf_printf(out, " %.*s", len ? (int)len : 1, len ? rest : "0");
 		if (rest)
 			rest += len;
@@ -131,11 +133,11 @@ int proc_show_stat(const struct op_ctx *ctx, const struct pseudo_key *key, struc
 	return 0;
 }
 
-static void status_ids(const struct pseudo_key *key, const struct proc_ids *ids,
-		       const struct cred *cred, struct strbuf *out)
+static void status_ids(const struct pseudo_key *key, pid_t tgid, pid_t ppid, const struct cred *cred,
+		       struct strbuf *out)
 {
-	strbuf_printf(out, "Tgid:\t%d\nNgid:\t0\nPid:\t%d\nPPid:\t%d\nTracerPid:\t0\n", ids->tgid,
-		      key->tid ? key->tid : key->pid, ids->ppid);
+	strbuf_printf(out, "Tgid:\t%d\nNgid:\t0\nPid:\t%d\nPPid:\t%d\nTracerPid:\t0\n", tgid,
+		      key->tid ? key->tid : key->pid, ppid);
 	strbuf_printf(out, "Uid:\t%u\t%u\t%u\t%u\n", cred->uid, cred->euid, cred->suid,
 		      cred->fsuid);
 	strbuf_printf(out, "Gid:\t%u\t%u\t%u\t%u\n", cred->gid, cred->egid, cred->sgid,
@@ -212,12 +214,14 @@ int proc_show_status(const struct op_ctx *ctx, const struct pseudo_key *key, str
 	const struct cred *cred;
 	struct fdtable *files;
 	struct fs_struct *fs;
+	struct proc_relatives relatives;
 	struct proc_ids ids;
 	char comm[16];
 
 	if (!task)
 		return -ESRCH;
 	proc_source->ids(task, &ids);
+	proc_source->relatives(task, &relatives);
 	proc_source->comm(task, comm);
 	cred = proc_source->cred(task);
 	(void)proc_source->text(task, PROC_TEXT_STATUS, !key->tid,
@@ -230,7 +234,7 @@ int proc_show_status(const struct op_ctx *ctx, const struct pseudo_key *key, str
 		strbuf_printf(out, "Umask:\t%04o\n", fs_umask(fs));
 	fs_struct_put(fs);
 	status_state(&text, out);
-	status_ids(key, &ids, cred, out);
+	status_ids(key, ids.tgid, relatives.ppid, cred, out);
 	files = proc_source->files(task);
 	if (files) {
 		strbuf_printf(out, "FDSize:\t%d\n", files->nr_slots);
