@@ -82,10 +82,10 @@ static void allow_bits(struct builder *b, long nr, unsigned arg, uint64_t mask, 
  */
 static void add_loader_rules(struct builder *b, bool with_listener)
 {
-	static const int images[] = { RESERVED_MAIN, RESERVED_INTERP };
+	static const int planted[] = { RESERVED_MAIN, RESERVED_INTERP, RESERVED_LANE };
 
-	for (size_t i = 0; i < sizeof(images) / sizeof(*images); i++) {
-		uint64_t fd = (uint64_t)trap_reserved_fd(images[i]);
+	for (size_t i = 0; i < sizeof(planted) / sizeof(*planted); i++) {
+		uint64_t fd = (uint64_t)trap_reserved_fd(planted[i]);
 		const struct scmp_arg_cmp map[] = { SCMP_CMP64(4, SCMP_CMP_EQ, fd) };
 		const struct scmp_arg_cmp shut[] = { SCMP_CMP64(0, SCMP_CMP_EQ, fd) };
 

@@ -346,9 +346,9 @@ static bool is_lane_fault(struct task *task, int signo, struct user_regs_struct 
 {
 	siginfo_t info = {0};
 
-	return task->lane && (signo == SIGSEGV || signo == SIGBUS) &&
+	return (signo == SIGSEGV || signo == SIGBUS || signo == SIGTRAP) &&
 	       ptrace(PTRACE_GETSIGINFO, task->tid, 0, &info) == 0 && info.si_code > 0 &&
-	       lane_at_fault(task, regs);
+	       lane_at_fault(task, signo, regs);
 }
 
 static void on_stop(struct task *task, int signo, bool group_stop)

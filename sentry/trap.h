@@ -20,7 +20,7 @@ struct task;
  */
 #define FB_RESERVED_FDS 8
 int trap_reserved_fd(int which); /* number of the which-th reserved one */
-enum { RESERVED_LOADER, RESERVED_MAIN, RESERVED_INTERP, RESERVED_PLANT };
+enum { RESERVED_LOADER, RESERVED_MAIN, RESERVED_INTERP, RESERVED_PLANT, RESERVED_LANE };
 /* Called once before the first guest: `limit` is the guests' hard RLIMIT_NOFILE. */
 void trap_set_fd_limit(uint64_t limit);
 

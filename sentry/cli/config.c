@@ -314,7 +314,7 @@ static const struct option_row options[] = {
 	  "limit a resource: tasks (of the whole sandbox), nofile, as, cpu, fsize, ..." },
 	{ "backend", "notify|ptrace|auto", parse_backend, "how system calls are intercepted" },
 	{ "lane", "auto|off|eager", parse_lane,
-	  "busy FUSE daemons make calls through shared memory (default: off; eager: idle ones too)" },
+	  "do busy FUSE daemons make calls through shared memory (default: auto; eager: idle ones too)" },
 	{ "isolation", "full|nested|auto", parse_isolation, "how much the host's kernel isolates" },
 	{ "require", "full", parse_require, "fail instead of running with less isolation" },
 	{ "trace", "[=FILE]", parse_trace, "one line per system call, to stderr or FILE" },

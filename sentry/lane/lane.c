@@ -166,9 +166,11 @@ void lane_leave(struct task *task)
 		lane_slow_down(thread);
 		atomic_fetch_and(&thread->lane->slots_used, ~(1u << thread->slot));
 	}
+	if (thread->slot_to_be >= 0)
+		atomic_fetch_and(&thread->lane->slots_used, ~(1u << thread->slot_to_be));
 	if (thread->arming)
 		atomic_flag_clear(&thread->lane->busy);
-	thread->slot = -1;
+	thread->slot = thread->slot_to_be = -1;
 	thread->answered = thread->arming = false;
 	thread->refused = true;
 	lane = thread->lane;

@@ -33,8 +33,8 @@ struct process;
 struct task;
 
 enum lane_mode {
+	LANE_AUTO, /* for busy servers */
 	LANE_OFF,
-	LANE_AUTO,  /* for busy servers */
 	LANE_EAGER, /* for all servers, at once: for tests */
 };
 /* Who may get the lane; called once, before the first guest. */
@@ -77,10 +77,12 @@ bool lane_trapped(struct task *task, const struct call_entry *entry, int64_t *re
 bool lane_at_stop(struct task *task, bool taken, struct user_regs_struct *regs, bool *ret_changed);
 
 /*
- * Tracer: the task has touched memory that is not there, or not its own. True: while it brought data of a call in or
- * out; *regs are then those of a call that has not begun, and will say so itself, or of one that has returned.
+ * Tracer: the host's kernel has a signal for what the task has done itself. True: in the lane, and the guest is not
+ * to hear of it. It has touched memory that is not there while it brought data in or out; *regs are then those of
+ * a call that has not begun, and will say so itself, or of one that has returned. Or it has come by where text
+ * was being written; it looks again.
  */
-bool lane_at_fault(struct task *task, struct user_regs_struct *regs);
+bool lane_at_fault(struct task *task, int signo, struct user_regs_struct *regs);
 
 /* Getting the lane, lane_arm.c. */
 

@@ -7,11 +7,12 @@
  *	 memory made and planted
  *	 CALL_LANE         ------->   moved to a stop: lane_arm()
  *	                              registers of mmap(2)  -------->   runs it, stops
- *	                              ... the other steps
- *	                              sites, %gs, the call's own
+ *	                              ... the other steps; sites
+ *	                              %gs, the call's own
  *	                              registers             -------->   makes its call again
  */
 #include <fcntl.h>
+#include <linux/membarrier.h>
 #include <signal.h>
 #include <stdio.h>
 #include <stdlib.h>
@@ -38,7 +39,16 @@
 #define PAGE_DOWN(gva) ((gva) & ~(gva_t)(LANE_PAGE - 1))
 #define GAP (16 * (uint64_t)LANE_PAGE) /* kept free around it */
 
-enum { STEP_NONE, STEP_CODE, STEP_SLOTS, STEP_DONTFORK, STEP_CLOSE };
+enum {
+	STEP_NONE,
+	STEP_CODE,
+	STEP_SLOTS,
+	STEP_DONTFORK,
+	STEP_CLOSE,
+	STEP_MAY_SYNC,	 /* membarrier(2): may we? */
+	STEP_SYNC_TRAPS, /* and so the other threads see the traps, */
+	STEP_SYNC_TAILS, /* and what is behind them */
+};
 
 /* Calls that fetch work. */
 
@@ -47,7 +57,7 @@ struct lane_thread *lane_thread_new(void)
 	struct lane_thread *thread = calloc(1, sizeof(*thread));
 
 	if (thread)
-		thread->slot = thread->server_fd = -1;
+		thread->slot = thread->slot_to_be = thread->server_fd = -1;
 	return thread;
 }
 
@@ -162,7 +172,7 @@ static void armed(struct lane_thread *thread)
 	atomic_flag_clear(&thread->lane->busy);
 }
 
-/* Is there a site that can be rewritten, now? */
+/* Is there a site that can be rewritten? */
 static bool worth_a_stop(struct task *task)
 {
 	struct lane_thread *thread = task->lane;
@@ -176,12 +186,7 @@ static bool worth_a_stop(struct task *task)
 			candidate->due = ~0u;
 		any |= is_due(candidate);
 	}
-	if (any && lane_others_sleep(task))
-		return true;
-	for (int i = 0; i < LANE_CANDIDATES; i++)
-		if (is_due(&thread->candidates[i]))
-			thread->candidates[i].due = thread->candidates[i].count + LANE_DUE;
-	return false;
+	return any;
 }
 
 bool lane_wants_stop(struct task *task)
@@ -211,7 +216,7 @@ bool lane_wants_stop(struct task *task)
 	thread->arming = true;
 	err = call_pin(task);
 	if (!err && !atomic_load(&lane->mapped))
-		err = trap->plant_fd(task, lane->hostfd, trap_reserved_fd(RESERVED_MAIN));
+		err = trap->plant_fd(task, lane->hostfd, trap_reserved_fd(RESERVED_LANE));
 	fb_mutex_lock(&task->call.lock);
 	if (!thread->lane)
 		thread->lane = lane_get(lane);
@@ -247,24 +252,16 @@ static void refuse(struct lane *lane, gva_t ip_gva)
 	lane->refused[lane->nr_refused++ % LANE_SITES] = ip_gva;
 }
 
-static void rewrite_sites(struct task *task)
+static void plan_sites(struct task *task)
 {
 	struct lane_thread *thread = task->lane;
 
-	if (!lane_rewrite_library(task, thread->lane, thread->regs.rip))
-		return;
+	lane_plan_library(task, thread->lane, thread->regs.rip);
 	for (int i = 0; i < LANE_CANDIDATES; i++) {
 		struct lane_candidate *candidate = &thread->candidates[i];
-		int err;
 
-		if (!is_due(candidate) || lane_knows(thread->lane, candidate->ip_gva))
-			continue;
-		err = lane_rewrite(task, thread->lane, candidate->ip_gva, candidate->nr);
-		if (err == -EAGAIN) {
-			candidate->due = candidate->count + LANE_DUE;
-			continue;
-		}
-		if (err)
+		if (is_due(candidate) && !lane_knows(thread->lane, candidate->ip_gva) &&
+		    lane_plan(task, thread->lane, candidate->ip_gva, candidate->nr))
 			refuse(thread->lane, candidate->ip_gva);
 	}
 }
@@ -282,31 +279,55 @@ static int take_slot(struct lane *lane)
 	return -1;
 }
 
-/* All is mapped: the call that brought it here is made again. */
+/* The call that brought it here is made again. */
 static void finish(struct task *task)
 {
 	struct lane_thread *thread = task->lane;
 	struct user_regs_struct *regs = &thread->regs;
-	struct lane *lane = thread->lane;
-	int slot = thread->slot;
+	int slot = thread->slot_to_be;
 
 	thread->step = STEP_NONE;
-	if (slot < 0 && regs->gs_base == 0 && !atomic_load(&lane->broken) && lane_may_join())
-		slot = take_slot(lane);
-	if (slot < 0) {
+	thread->slot_to_be = -1;
+	if (slot >= 0)
+		regs->gs_base = thread->lane->gva + LANE_CODE_BYTES + (unsigned)slot * LANE_SLOT_SIZE;
+	else if (thread->slot < 0)
 		thread->refused = true;
-	} else {
-		rewrite_sites(task);
-		regs->gs_base = lane->gva + LANE_CODE_BYTES + (unsigned)slot * LANE_SLOT_SIZE;
-	}
 	regs->rip -= 2;
 	regs->rax = (unsigned long long)task->call.nr;
 	regs->orig_rax = ~0ULL;
+	(void)ptrace(PTRACE_SETSIGMASK, task->tid, sizeof(thread->sigmask), &thread->sigmask);
 	(void)ptrace(PTRACE_SETREGS, task->tid, 0, regs);
-	if (slot >= 0 && thread->slot < 0)
+	if (slot >= 0)
 		lane_join(task, slot);
 	armed(thread);
 	go_on(task);
+}
+
+static void run_step(struct task *task, int step);
+
+/* All is mapped. With other threads about, the text is written in parts that they agree to see. */
+static void rewrite(struct task *task)
+{
+	struct lane_thread *thread = task->lane;
+	struct lane *lane = thread->lane;
+	pid_t none;
+
+	if (thread->slot < 0 && thread->regs.gs_base == 0 && !atomic_load(&lane->broken) &&
+	    lane_may_join())
+		thread->slot_to_be = take_slot(lane);
+	if (thread->slot >= 0 || thread->slot_to_be >= 0)
+		plan_sites(task);
+	if (lane->nr_written == lane->nr_patches) {
+		finish(task);
+	} else if (process_threads(task->process, &none, 0) == 1) {
+		lane_write(task->tid, lane, LANE_WHOLE);
+		finish(task);
+	} else if (!lane->may_sync) {
+		run_step(task, STEP_MAY_SYNC);
+	} else {
+		lane_write(task->tid, lane, LANE_TRAPS);
+		run_step(task, STEP_SYNC_TRAPS);
+	}
 }
 
 /* One that cannot map it never gets the lane; nothing was rewritten yet. */
@@ -317,18 +338,19 @@ static void fail(struct task *task, int64_t err)
 	atomic_store(&task->lane->lane->broken, true);
 }
 
-static void run_step(struct task *task)
+static void run_step(struct task *task, int step)
 {
 	struct lane_thread *thread = task->lane;
 	struct user_regs_struct regs = thread->regs;
-	uint64_t fd = (uint64_t)trap_reserved_fd(RESERVED_MAIN);
-	bool slots = thread->step != STEP_CODE;
+	uint64_t fd = (uint64_t)trap_reserved_fd(RESERVED_LANE);
+	bool slots = step != STEP_CODE;
 
+	thread->step = step;
 	regs.rip -= 2;
 	regs.orig_rax = ~0ULL;
 	regs.rdi = thread->lane->gva + (slots ? LANE_CODE_BYTES : 0);
 	regs.rsi = slots ? LANE_BYTES - LANE_CODE_BYTES : LANE_CODE_BYTES;
-	switch (thread->step) {
+	switch (step) {
 	case STEP_CODE:
 	case STEP_SLOTS:
 		regs.rax = SYS_mmap;
@@ -343,40 +365,82 @@ static void run_step(struct task *task)
 		regs.rsi = LANE_BYTES;
 		regs.rdx = MADV_DONTFORK;
 		break;
-	default:
+	case STEP_CLOSE:
 		regs.rax = SYS_close;
 		regs.rdi = fd;
+		break;
+	default:
+		regs.rax = SYS_membarrier;
+		regs.rdi = step == STEP_MAY_SYNC ?
+				   MEMBARRIER_CMD_REGISTER_PRIVATE_EXPEDITED_SYNC_CORE :
+				   MEMBARRIER_CMD_PRIVATE_EXPEDITED_SYNC_CORE;
+		regs.rsi = 0;
 	}
 	(void)ptrace(PTRACE_SETREGS, task->tid, 0, &regs);
 	(void)ptrace(PTRACE_SYSCALL, task->tid, 0, 0);
 }
 
+/* A host without such barriers: the text stays as it is, unless the process has one thread. */
+static void cannot_sync(struct task *task, int64_t err)
+{
+	struct lane *lane = task->lane->lane;
+
+	fb_log(LOG_INFO, "no fast lane for process %d, which has threads: membarrier says %d",
+	       (int)task->process->pid, (int)-err);
+	lane->nr_patches = lane->nr_written;
+	finish(task);
+}
+
+static void mapped(struct task *task)
+{
+	struct lane *lane = task->lane->lane;
+
+	if (!atomic_load(&lane->broken)) {
+		atomic_store(&lane->mapped, true);
+		close(lane->hostfd);
+		lane->hostfd = -1;
+	}
+	rewrite(task);
+}
+
 static void step_done(struct task *task, int64_t result)
 {
 	struct lane_thread *thread = task->lane;
-	bool maps = thread->step == STEP_CODE || thread->step == STEP_SLOTS;
-	uint64_t wanted = thread->lane->gva + (thread->step == STEP_SLOTS ? LANE_CODE_BYTES : 0);
+	struct lane *lane = thread->lane;
+	uint64_t wanted = lane->gva + (thread->step == STEP_SLOTS ? LANE_CODE_BYTES : 0);
 
-	if (maps && (uint64_t)result != wanted) {
-		fail(task, result);
-		thread->step = STEP_CLOSE;
-	} else if (thread->step == STEP_DONTFORK && result) {
-		fail(task, result);
-		thread->step++;
-	} else if (thread->step == STEP_CLOSE) {
-		(void)ptrace(PTRACE_SETSIGMASK, task->tid, sizeof(thread->sigmask),
-			     &thread->sigmask);
-		if (!atomic_load(&thread->lane->broken)) {
-			atomic_store(&thread->lane->mapped, true);
-			close(thread->lane->hostfd);
-			thread->lane->hostfd = -1;
+	switch (thread->step) {
+	case STEP_CODE:
+	case STEP_SLOTS:
+		if ((uint64_t)result != wanted)
+			fail(task, result);
+		run_step(task, atomic_load(&lane->broken) ? STEP_CLOSE : thread->step + 1);
+		break;
+	case STEP_DONTFORK:
+		if (result)
+			fail(task, result);
+		run_step(task, STEP_CLOSE);
+		break;
+	case STEP_CLOSE:
+		mapped(task);
+		break;
+	case STEP_MAY_SYNC:
+		if (result) {
+			cannot_sync(task, result);
+			break;
 		}
+		lane->may_sync = true;
+		lane_write(task->tid, lane, LANE_TRAPS);
+		run_step(task, STEP_SYNC_TRAPS);
+		break;
+	case STEP_SYNC_TRAPS:
+		lane_write(task->tid, lane, LANE_TAILS);
+		run_step(task, STEP_SYNC_TAILS);
+		break;
+	default:
+		lane_write(task->tid, lane, LANE_HEADS);
 		finish(task);
-		return;
-	} else {
-		thread->step++;
 	}
-	run_step(task);
 }
 
 void lane_arm(struct task *task, const struct user_regs_struct *regs, bool group_stop)
@@ -386,14 +450,12 @@ void lane_arm(struct task *task, const struct user_regs_struct *regs, bool group
 
 	thread->regs = *regs;
 	thread->interrupt = group_stop;
-	if (atomic_load(&thread->lane->mapped)) {
-		finish(task);
-		return;
-	}
 	(void)ptrace(PTRACE_GETSIGMASK, task->tid, sizeof(thread->sigmask), &thread->sigmask);
 	(void)ptrace(PTRACE_SETSIGMASK, task->tid, sizeof(all), &all);
-	thread->step = STEP_CODE;
-	run_step(task);
+	if (atomic_load(&thread->lane->mapped))
+		rewrite(task);
+	else
+		run_step(task, STEP_CODE);
 }
 
 bool lane_stop_event(struct task *task, int event, int signo)

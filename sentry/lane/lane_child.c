@@ -99,7 +99,7 @@ static bool reaches_lane(pid_t tid, const struct lane *lane)
 	bool reaches = true; /* unless it is known that it does not */
 	const char *text;
 
-	snprintf(name, sizeof(name), "%d/fd/%d", (int)tid, trap_reserved_fd(RESERVED_MAIN));
+	snprintf(name, sizeof(name), "%d/fd/%d", (int)tid, trap_reserved_fd(RESERVED_LANE));
 	if (hostproc_readlink(name, target, sizeof(target)) > 0 && strstr(target, LANE_NAME))
 		return true;
 	if (procinfo_read(tid, "maps", &maps) == 0 && !maps.failed) {

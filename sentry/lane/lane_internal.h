@@ -11,7 +11,7 @@
 #include "sentry/lane/layout.h"
 #include "sentry/window.h"
 
-/* Bytes of the guest's text that were replaced; written by the tracer alone. */
+/* Bytes of the guest's text that are replaced; the tracer's alone. */
 struct lane_patch {
 	gva_t gva;
 	uint8_t len;
@@ -39,7 +39,8 @@ struct lane {
 	struct lane_site sites[LANE_SITES];
 	atomic_uint nr_sites;
 	struct lane_patch patches[2 * LANE_SITES];
-	unsigned nr_patches;
+	unsigned nr_patches, nr_written;
+	bool may_sync; /* the process is registered for membarrier(2) */
 	bool library_done; /* lane_rewrite_library() */
 	gva_t refused[LANE_SITES]; /* a ring of such that cannot be rewritten */
 	unsigned nr_refused;
@@ -59,6 +60,7 @@ struct lane_candidate {
 struct lane_thread {
 	struct lane *lane; /* counted; set while slot >= 0, and from lane_wants_stop() to the stop */
 	int slot;	   /* -1: none */
+	int slot_to_be;	   /* tracer, while it is armed: -1: none, or none that is new */
 	int server_fd;	   /* of the last call that fetched work */
 	struct window window; /* on the slot's data, of the last call */
 	bool answered;	   /* the slot's result may not have been seen */
@@ -124,18 +126,18 @@ bool lane_may_join(void);
 
 /* lane_site.c, on the tracer's thread. */
 
-/* Is no other thread of the process running its text now? */
-bool lane_others_sleep(const struct task *task);
-/*
- * Makes the system call before ip_gva one that takes the lane. Only while no other thread of the process runs.
- * 0; -EAGAIN: another time; -EOPNOTSUPP: never.
- */
-int lane_rewrite(struct task *task, struct lane *lane, gva_t ip_gva, int nr);
+/* Plans to make the system call before ip_gva one that takes the lane. 0; -EOPNOTSUPP: never. */
+int lane_plan(struct task *task, struct lane *lane, gva_t ip_gva, int nr);
 /*
  * The same, once, for all sites of the mapping around gva that look like a C library's: a serving thread should
- * not meet them one by one. False: another time.
+ * not meet them one by one.
  */
-bool lane_rewrite_library(struct task *task, struct lane *lane, gva_t gva);
+void lane_plan_library(struct task *task, struct lane *lane, gva_t gva);
+/* Writes what is planned: the parts one after the other, or all when no other thread can be there. */
+enum lane_part { LANE_TRAPS, LANE_TAILS, LANE_HEADS, LANE_WHOLE };
+void lane_write(pid_t tid, struct lane *lane, enum lane_part part);
+/* Does, or did, such a trap stand there? */
+bool lane_has_trap(const struct lane *lane, gva_t gva);
 /*
  * Bytes between `mov $nr, %eax` and the system call that ends before ip, all of them loads from the stack; < 0:
  * there is no such mov. 23 bytes before ip are looked at.

@@ -11,6 +11,10 @@
  * by which C libraries end a function, up to the next 16-byte boundary.
  *
  * In a stub: lea descriptor(%rip), %rcx; jmp lane_code.
+ *
+ * Other threads run that text meanwhile. So it is written as the kernel patches its own: first a trap over the first
+ * byte, then the others, then the first, and between these every processor is made to look again. Who runs into the
+ * trap stops, and comes back when it has gone (lane_at_fault).
  */
 #include <fcntl.h>
 #include <stdio.h>
@@ -29,8 +33,8 @@
 #define WINDOW 128 /* bytes looked at on each side of a site */
 #define JUMP_LEN 5
 #define TEXT_MAX (16ul << 20) /* of a mapping that is searched */
+#define TRAP_INSN 0xcc /* int3 */
 #define LOADS_MAX 15 /* bytes, three instructions */
-#define THREADS_MAX 64
 
 static int open_memory(pid_t tid)
 {
@@ -38,48 +42,6 @@ static int open_memory(pid_t tid)
 
 	snprintf(name, sizeof(name), "%d/mem", (int)tid);
 	return hostproc_open(name, O_RDWR);
-}
-
-/* The other threads of the process that are not in a trapped call. */
-struct loose_threads {
-	const struct task *self;
-	pid_t tids[THREADS_MAX];
-	unsigned nr;
-};
-
-static void add_loose(struct task *task, void *arg)
-{
-	struct loose_threads *loose = arg;
-
-	if (task == loose->self || task->process != loose->self->process)
-		return;
-	if (loose->nr < THREADS_MAX)
-		loose->tids[loose->nr] = task->tid;
-	loose->nr++;
-}
-
-static bool is_asleep(pid_t tid)
-{
-	char stat[512], *state;
-
-	if (hostproc_read(tid, "stat", stat, sizeof(stat)) <= 0)
-		return true; /* gone */
-	state = strrchr(stat, ')');
-	return state && state[1] && state[2] != 'R';
-}
-
-/* Text is written in one piece of at most five bytes, but who reads it at that moment must not be there. */
-bool lane_others_sleep(const struct task *task)
-{
-	struct loose_threads loose = { .self = task };
-
-	task_for_each(add_loose, &loose);
-	if (loose.nr > THREADS_MAX)
-		return false;
-	for (unsigned i = 0; i < loose.nr; i++)
-		if (!is_asleep(loose.tids[i]))
-			return false;
-	return true;
 }
 
 static bool reaches(gva_t from, gva_t to, int64_t limit)
@@ -151,7 +113,8 @@ static gva_t find_cave(const struct lane *lane, gva_t site_gva, const uint8_t *w
 	return 0;
 }
 
-static int patch(int mem_hostfd, struct lane *lane, gva_t gva, const uint8_t *bytes, size_t len)
+/* To be written later. */
+static int plan(int mem_hostfd, struct lane *lane, gva_t gva, const uint8_t *bytes, size_t len)
 {
 	struct lane_patch *p = &lane->patches[lane->nr_patches];
 
@@ -160,19 +123,17 @@ static int patch(int mem_hostfd, struct lane *lane, gva_t gva, const uint8_t *by
 	p->gva = gva;
 	p->len = (uint8_t)len;
 	memcpy(p->now, bytes, len);
-	if (HOST(pwrite(mem_hostfd, bytes, len, (off_t)gva)) != (long)len)
-		return -EFAULT;
 	lane->nr_patches++;
 	return 0;
 }
 
-static int patch_jump(int mem_hostfd, struct lane *lane, gva_t gva, gva_t target)
+static int plan_jump(int mem_hostfd, struct lane *lane, gva_t gva, gva_t target)
 {
 	int32_t distance = (int32_t)(target - (gva + JUMP_LEN));
 	uint8_t jump[JUMP_LEN] = { 0xe9 };
 
 	memcpy(jump + 1, &distance, sizeof(distance));
-	return patch(mem_hostfd, lane, gva, jump, sizeof(jump));
+	return plan(mem_hostfd, lane, gva, jump, sizeof(jump));
 }
 
 /* The site's stub, in the lane's own page; nobody jumps to it yet. */
@@ -239,8 +200,8 @@ int lane_find_mov(const uint8_t *ip, int nr)
 }
 
 /* One site; `window` is the text around it, ip its end in there. */
-static int rewrite(int mem_hostfd, struct lane *lane, gva_t ip_gva, int nr, const uint8_t *window,
-		   gva_t window_gva, size_t window_len)
+static int plan_site(int mem_hostfd, struct lane *lane, gva_t ip_gva, int nr,
+		     const uint8_t *window, gva_t window_gva, size_t window_len)
 {
 	const uint8_t *ip = window + (ip_gva - window_gva);
 	bool is_short = nr == 0 && clears_rax(ip - 4);
@@ -257,11 +218,11 @@ static int rewrite(int mem_hostfd, struct lane *lane, gva_t ip_gva, int nr, cons
 			return -EOPNOTSUPP;
 	}
 	stub = make_stub(lane, ip_gva, nr, ip - 2 - loads, (size_t)loads);
-	err = patch_jump(mem_hostfd, lane, is_short ? cave : ip_gva - 7 - (gva_t)loads, stub);
+	err = plan_jump(mem_hostfd, lane, is_short ? cave : ip_gva - 7 - (gva_t)loads, stub);
 	if (!err && is_short) {
 		uint8_t jump[2] = { 0xeb, (uint8_t)(cave - (ip_gva - 2)) };
 
-		err = patch(mem_hostfd, lane, ip_gva - 4, jump, sizeof(jump));
+		err = plan(mem_hostfd, lane, ip_gva - 4, jump, sizeof(jump));
 	}
 	return err ? -EOPNOTSUPP : 0;
 }
@@ -287,7 +248,7 @@ static bool find_text(pid_t tid, gva_t gva, gva_t *ret_start, gva_t *ret_end)
 	return true;
 }
 
-int lane_rewrite(struct task *task, struct lane *lane, gva_t ip_gva, int nr)
+int lane_plan(struct task *task, struct lane *lane, gva_t ip_gva, int nr)
 {
 	cleanup_close int mem_hostfd = -1;
 	uint8_t window[2 * WINDOW];
@@ -295,13 +256,11 @@ int lane_rewrite(struct task *task, struct lane *lane, gva_t ip_gva, int nr)
 
 	if (!find_text(task->tid, ip_gva, &start, &end))
 		return -EOPNOTSUPP;
-	if (!lane_others_sleep(task))
-		return -EAGAIN;
 	mem_hostfd = open_memory(task->tid);
 	if (mem_hostfd < 0 ||
 	    HOST(pread(mem_hostfd, window, sizeof(window), (off_t)window_gva)) != sizeof(window))
 		return -EOPNOTSUPP;
-	return rewrite(mem_hostfd, lane, ip_gva, nr, window, window_gva, sizeof(window));
+	return plan_site(mem_hostfd, lane, ip_gva, nr, window, window_gva, sizeof(window));
 }
 
 /* What a C library's wrapper does next: cmp $-4095 or $-4096, %rax or %eax. */
@@ -329,7 +288,7 @@ static int number_of(const uint8_t *ip)
 	return -1;
 }
 
-bool lane_rewrite_library(struct task *task, struct lane *lane, gva_t gva)
+void lane_plan_library(struct task *task, struct lane *lane, gva_t gva)
 {
 	cleanup_close int mem_hostfd = -1;
 	cleanup_free uint8_t *text = NULL;
@@ -337,17 +296,15 @@ bool lane_rewrite_library(struct task *task, struct lane *lane, gva_t gva)
 	size_t len;
 
 	if (lane->library_done)
-		return true;
-	if (!lane_others_sleep(task))
-		return false;
+		return;
 	lane->library_done = true;
 	if (!find_text(task->tid, gva, &start, &end) || end - start > TEXT_MAX)
-		return true;
+		return;
 	len = end - start;
 	text = malloc(len);
 	mem_hostfd = open_memory(task->tid);
 	if (!text || mem_hostfd < 0 || HOST(pread(mem_hostfd, text, len, (off_t)start)) != (long)len)
-		return true;
+		return;
 	for (size_t at = WINDOW; at + WINDOW < len; at++) {
 		int nr;
 
@@ -355,23 +312,68 @@ bool lane_rewrite_library(struct task *task, struct lane *lane, gva_t gva)
 			continue;
 		nr = number_of(text + at);
 		if (nr >= 0)
-			(void)rewrite(mem_hostfd, lane, start + at, nr, text + at - WINDOW,
-				      start + at - WINDOW, 2 * WINDOW);
+			(void)plan_site(mem_hostfd, lane, start + at, nr, text + at - WINDOW,
+					start + at - WINDOW, 2 * WINDOW);
 	}
-	return true;
+}
+
+/* Is what stands there ours, written as far as that? A head may be the trap in any case. */
+static bool stands(const struct lane_patch *p, const uint8_t *there, bool tail_is_new)
+{
+	const uint8_t *tail = tail_is_new ? p->now : p->was;
+
+	return !memcmp(there + 1, tail + 1, p->len - 1u) &&
+	       (there[0] == TRAP_INSN || there[0] == (tail_is_new ? p->now : p->was)[0]);
+}
+
+static void write_part(int mem_hostfd, const struct lane_patch *p, enum lane_part part)
+{
+	static const uint8_t trap_insn = TRAP_INSN;
+	uint8_t there[8];
+
+	/* Something else may have been mapped there meanwhile. */
+	if (HOST(pread(mem_hostfd, there, p->len, (off_t)p->gva)) != p->len ||
+	    !stands(p, there, part == LANE_HEADS))
+		return;
+	if (part == LANE_TRAPS)
+		(void)HOST(pwrite(mem_hostfd, &trap_insn, 1, (off_t)p->gva));
+	else if (part == LANE_TAILS)
+		(void)HOST(pwrite(mem_hostfd, p->now + 1, p->len - 1u, (off_t)p->gva + 1));
+	else if (part == LANE_HEADS)
+		(void)HOST(pwrite(mem_hostfd, p->now, 1, (off_t)p->gva));
+	else
+		(void)HOST(pwrite(mem_hostfd, p->now, p->len, (off_t)p->gva));
+}
+
+void lane_write(pid_t tid, struct lane *lane, enum lane_part part)
+{
+	cleanup_close int mem_hostfd = open_memory(tid);
+
+	for (unsigned i = lane->nr_written; mem_hostfd >= 0 && i < lane->nr_patches; i++)
+		write_part(mem_hostfd, &lane->patches[i], part);
+	if (part == LANE_HEADS || part == LANE_WHOLE)
+		lane->nr_written = lane->nr_patches;
+}
+
+bool lane_has_trap(const struct lane *lane, gva_t gva)
+{
+	for (unsigned i = 0; i < lane->nr_patches; i++)
+		if (lane->patches[i].gva == gva)
+			return true;
+	return false;
 }
 
 /* Where something else stands now, the text has made way for it. */
 void lane_restore(pid_t tid, const struct lane *lane)
 {
 	cleanup_close int mem_hostfd = open_memory(tid);
-	uint8_t now[8];
+	uint8_t there[8];
 
 	for (unsigned i = lane->nr_patches; mem_hostfd >= 0 && i-- > 0;) {
 		const struct lane_patch *p = &lane->patches[i];
 
-		if (HOST(pread(mem_hostfd, now, p->len, (off_t)p->gva)) == p->len &&
-		    !memcmp(now, p->now, p->len))
+		if (HOST(pread(mem_hostfd, there, p->len, (off_t)p->gva)) == p->len &&
+		    (stands(p, there, true) || stands(p, there, false)))
 			(void)HOST(pwrite(mem_hostfd, p->was, p->len, (off_t)p->gva));
 	}
 }

@@ -3,6 +3,7 @@
  * find it in, before or behind its system call. Where it was and the state of its slot tell how far it had
  * come; the labels are those of lane_code.c.
  */
+#include <signal.h>
 #include <sys/syscall.h>
 
 #include "sentry/base/err.h"
@@ -138,12 +139,32 @@ bool lane_at_stop(struct task *task, bool taken, struct user_regs_struct *regs, 
 	return true;
 }
 
-bool lane_at_fault(struct task *task, struct user_regs_struct *regs)
+/* Into a trap that was there only while the text was written. */
+static bool was_in_our_trap(struct task *task, struct user_regs_struct *regs)
+{
+	struct process *process = task->process;
+	struct lane *lane;
+	bool ours;
+
+	fb_mutex_lock(&process->lock);
+	lane = lane_get(process->lane);
+	fb_mutex_unlock(&process->lock);
+	ours = lane && lane_has_trap(lane, regs->rip - 1);
+	lane_put(lane);
+	if (ours)
+		regs->rip--;
+	return ours;
+}
+
+/* While it brought data in or out. */
+static bool was_copying(struct task *task, struct user_regs_struct *regs)
 {
 	struct lane_thread *thread = task->lane;
 	const struct lane_site *site;
 	bool ours = false;
 
+	if (!thread)
+		return false;
 	fb_mutex_lock(&task->call.lock);
 	site = has_slot(task) ? slot_site(thread) : NULL;
 	if (site && in_code(thread->lane, regs->rip, lane_code_in, lane_code_in_end)) {
@@ -158,4 +179,13 @@ bool lane_at_fault(struct task *task, struct user_regs_struct *regs)
 	}
 	fb_mutex_unlock(&task->call.lock);
 	return ours;
+}
+
+bool lane_at_fault(struct task *task, int signo, struct user_regs_struct *regs)
+{
+	if (!lane_enabled())
+		return false;
+	if (signo == SIGTRAP)
+		return was_in_our_trap(task, regs);
+	return (signo == SIGSEGV || signo == SIGBUS) && was_copying(task, regs);
 }

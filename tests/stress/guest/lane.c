@@ -27,10 +27,12 @@
 #include <sys/wait.h>
 #include <unistd.h>
 
+#define BYSTANDERS 3
+
 static const char *dir = "/tmp/lane-mount";
 static int rounds, device, pipe_fds[2];
 static pthread_t server;
-static atomic_bool done;
+static atomic_bool done, bystanding = true;
 static atomic_long handled, bytes;
 static long interrupted, requests;
 
@@ -242,6 +244,8 @@ static void *server_main(void *unused)
 		serve(buf, len);
 		if (requests % 500 == 0)
 			child(requests % 1000 == 0);
+		if (requests == 300)
+			atomic_store(&bystanding, false);
 		if (requests % 50 == 0)
 			bad_addresses();
 		if (requests % 300 == 0) {
@@ -250,6 +254,22 @@ static void *server_main(void *unused)
 		}
 	}
 	atomic_store(&done, true);
+	return NULL;
+}
+
+/* In the text that is rewritten, while it is rewritten. */
+static void *bystander(void *unused)
+{
+	struct stat st;
+	char byte;
+
+	(void)unused;
+	while (atomic_load(&bystanding)) {
+		check(read(-1, &byte, 1) < 0 && errno == EBADF, "read of nothing");
+		check(close(-1) < 0 && errno == EBADF, "close of nothing");
+		check(fstat(pipe_fds[0], &st) == 0 && S_ISFIFO(st.st_mode), "fstat beside the server");
+		check(lseek(pipe_fds[0], 0, SEEK_SET) < 0 && errno == ESPIPE, "lseek of a pipe");
+	}
 	return NULL;
 }
 
@@ -295,7 +315,7 @@ int main(int argc, char **argv)
 {
 	struct itimerval timer = { { 0, 3000 }, { 0, 3000 } }, off = { { 0, 0 }, { 0, 0 } };
 	char options[128];
-	pthread_t other;
+	pthread_t other, bystanders[BYSTANDERS];
 	int status;
 	pid_t pid;
 
@@ -315,6 +335,8 @@ int main(int argc, char **argv)
 		close(device);
 		client(getppid());
 	}
+	for (int i = 0; i < BYSTANDERS; i++)
+		check(pthread_create(&bystanders[i], NULL, bystander, NULL) == 0, "bystander");
 	check(pthread_create(&server, NULL, server_main, NULL) == 0, "server");
 	check(pthread_create(&other, NULL, shooter, NULL) == 0, "shooter");
 	setitimer(ITIMER_REAL, &timer, NULL);
@@ -323,6 +345,9 @@ int main(int argc, char **argv)
 	setitimer(ITIMER_REAL, &off, NULL);
 	pthread_join(server, NULL);
 	pthread_join(other, NULL);
+	atomic_store(&bystanding, false);
+	for (int i = 0; i < BYSTANDERS; i++)
+		pthread_join(bystanders[i], NULL);
 	check(status == 0, "the client's end");
 	check(requests > 2 * rounds, "number of requests");
 	check(atomic_load(&handled) > 0, "signals");
