@@ -160,11 +160,10 @@ void fuse_conn_init_readers(struct fuse_conn *conn)
  */
 static void wake_reader(struct fuse_conn *conn, bool has_time)
 {
-	if (!waitq_active(&conn->waiters) ||
-	    waitq_wake_spinning(&conn->waiters, POLLIN | POLLRDNORM))
+	if (!waitq_active(&conn->waiters))
 		return;
 	conn->wakes_owed++;
-	if (!has_time || !idle_work_add(&conn->wake_later))
+	if (!has_time || waitq_spinning(&conn->waiters) || !idle_work_add(&conn->wake_later))
 		wake_owed(conn);
 }
 

@@ -302,30 +302,6 @@ void waitq_wake(struct waitq *queue, unsigned events)
 	waitq_unlock();
 }
 
-static struct waitq_entry *find_spinning(struct waitq *queue, unsigned events)
-{
-	struct waitq_entry *entry;
-
-	list_for_each(entry, &queue->entries, node)
-		if (entry->exclusive && cares_for(entry, events) && is_spinning(entry))
-			return entry;
-	return NULL;
-}
-
-bool waitq_wake_spinning(struct waitq *queue, unsigned events)
-{
-	struct waitq_entry *entry;
-
-	if (!waitq_active(queue))
-		return false;
-	waitq_lock();
-	entry = find_spinning(queue, events);
-	if (entry)
-		entry->wake(entry, events);
-	waitq_unlock();
-	return entry != NULL;
-}
-
 unsigned waitq_spinning(struct waitq *queue)
 {
 	struct waitq_entry *entry;

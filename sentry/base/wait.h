@@ -119,8 +119,6 @@ void waitq_del(struct waitq_entry *entry);
  * whose caches are warm and whose task is not parked natively yet.
  */
 void waitq_wake(struct waitq *queue, unsigned events);
-/* Only an exclusive entry whose sleeper spins. False: there is none. */
-bool waitq_wake_spinning(struct waitq *queue, unsigned events);
 /* How many spin there. */
 unsigned waitq_spinning(struct waitq *queue);
 /* Wakes exclusive entries too, all of them: shutdown, abort. */
