@@ -391,6 +391,7 @@ static int wait_pending(struct fuse_conn *conn, bool nonblock)
 	while (conn->connected && fuse_queue_empty(&conn->pending)) {
 		int err;
 
+		conn->wakes_owed = 0;
 		if (nonblock)
 			return -EAGAIN;
 		/* Enough others look out for work: this thread sleeps, in a call that it makes for that. */

@@ -10,12 +10,14 @@
 #include "sentry/base/err.h"
 #include "sentry/base/log.h"
 #include "sentry/exec.h"
+#include "sentry/fault.h"
 #include "sentry/hostproc.h"
 #include "sentry/lane/lane.h"
 #include "sentry/sched/sched.h"
 #include "sentry/tracer.h"
 #include "sentry/trap.h"
 #include "sentry/usermem.h"
+#include "sentry/window.h"
 
 /* A call that has waited in pieces for this long is parked at its next wait. */
 #define PARK_TOTAL_NS (10 * PARK_NS)
@@ -199,8 +201,12 @@ static void close_window(struct task *task, int64_t *result)
 	if (!window || call->by_lane)
 		return;
 	fb_mutex_unlock(&call->lock);
-	if (usermem_flush(task, window))
+	while (usermem_flush(task, window)) {
+		if (fault_in(task, atomic_load(&task->fault_gva)))
+			continue;
+		window_drop_out(window);
 		*result = -EFAULT;
+	}
 	fb_mutex_lock(&call->lock);
 }
 
@@ -249,6 +255,19 @@ static void call_main(void *arg)
 		exec_state_free(task);
 	}
 	call_finish(task, task->lane && lane_wants_stop(task) ? CALL_LANE : dispatch_call(task));
+	fiber_set_owner(NULL);
+	task_put(task);
+}
+
+/* A call that has ended in the lane, and whose task has not seen the answer: its trap is told. */
+static void answered_main(void *arg)
+{
+	struct task *task = arg;
+
+	begin_fiber(task);
+	fiber_set_owner(task);
+	task->window = lane_window(task);
+	call_finish(task, task->call.result);
 	fiber_set_owner(NULL);
 	task_put(task);
 }
@@ -347,9 +366,14 @@ void call_begin(struct task *task, const struct call_entry *entry)
 	count(&stats.calls);
 	fb_mutex_lock(&call->lock);
 	if (task->lane && begin_with_lane(task, entry, &result, &answered)) {
+		if (answered) {
+			call_reset(call, entry);
+			call->active = true;
+			call->result = result;
+		}
 		fb_mutex_unlock(&call->lock);
 		if (answered)
-			(void)trap->reply(task, result);
+			sched_run(answered_main, task_get(task));
 		return;
 	}
 	nested = call->active || call->state != CALL_IDLE;
@@ -560,6 +584,11 @@ static enum signal_effect signal_effect(struct task *task, int signo)
 bool signal_is_caught(struct task *task, int signo)
 {
 	return signal_effect(task, signo) == SIGNAL_HANDLED;
+}
+
+bool signal_is_fatal(struct task *task, int signo)
+{
+	return signal_effect(task, signo) == SIGNAL_ENDS_OR_STOPS;
 }
 
 /*

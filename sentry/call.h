@@ -75,6 +75,8 @@ enum call_stop_action call_at_stop(struct task *task, int signo, struct user_reg
 				   bool *ret_regs_changed);
 /* Will this signal run a handler? */
 bool signal_is_caught(struct task *task, int signo);
+/* Or is its action the default one, to end or to stop the process? */
+bool signal_is_fatal(struct task *task, int signo);
 /*
  * A stop right after the end of a parked call with a mask of its own that gives 0. When its signal
  * is one that only this mask let through, the kernel would have answered EINTR.

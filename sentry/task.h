@@ -153,6 +153,7 @@ struct task {
 	atomic_bool child_new_mounts;	   /* clone(CLONE_NEWNS) under way: the child gets a namespace */
 	bool child_reserved;		   /* guarded by the task list lock: see task_reserve_child() */
 	bool stepping;		   /* tracer only: over the execveat of the loader */
+	bool held_by_lane;	   /* tracer only: at a stop until text is written */
 	atomic_int mem_users;	   /* usermem calls under way: the id is not reused before 0 */
 	_Atomic(gva_t) fault_gva;  /* where the last copy, or the task itself, found no page */
 	int fault_signo;	   /* fault.h; handed over with TRACER_FAULTED */

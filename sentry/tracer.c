@@ -341,31 +341,38 @@ static bool is_blocked_outside(pid_t tid, int signo)
 	return mask >> (signo - 1) & 1;
 }
 
-/* A fault of its own, not a signal that somebody sends, in the lane? */
-static bool is_lane_fault(struct task *task, int signo, struct user_regs_struct *regs)
+/* A fault of its own, not a signal that somebody sends, in the lane? Then it goes on, or will. */
+static bool on_lane_fault(struct task *task, int signo)
 {
+	struct user_regs_struct regs;
 	siginfo_t info = {0};
+	enum lane_fault fault;
 
-	return (signo == SIGSEGV || signo == SIGBUS || signo == SIGTRAP) &&
-	       ptrace(PTRACE_GETSIGINFO, task->tid, 0, &info) == 0 && info.si_code > 0 &&
-	       lane_at_fault(task, signo, regs);
+	if ((signo != SIGSEGV && signo != SIGBUS && signo != SIGTRAP) ||
+	    ptrace(PTRACE_GETSIGINFO, task->tid, 0, &info) || info.si_code <= 0 ||
+	    (signo == SIGTRAP && info.si_code != SI_KERNEL) || !task_getregs(task->tid, &regs))
+		return false;
+	fault = lane_at_fault(task, signo, &regs);
+	if (fault == LANE_FAULT_NONE)
+		return false;
+	task_setregs(task->tid, &regs);
+	task->held_by_lane = fault == LANE_FAULT_HOLD;
+	if (!task->held_by_lane)
+		task_continue(task->tid, 0);
+	return true;
 }
 
 static void on_stop(struct task *task, int signo, bool group_stop)
 {
 	struct user_regs_struct regs;
 	enum call_stop_action action;
-	bool changed, fault;
+	bool changed;
 
 	/* Whatever came before the step was done cancels it: call_at_stop() sees to the exec. */
 	task->stepping = false;
 	if (!task_getregs(task->tid, &regs))
 		return;
-	fault = is_lane_fault(task, signo, &regs);
-	if (fault)
-		signo = 0;
 	action = call_at_stop(task, signo, &regs, &changed);
-	changed |= fault;
 	if (action == STOP_CONTINUE && !changed && never_received(&regs)) {
 		regs.rax = (unsigned long long)-ERESTARTNOINTR;
 		changed = true;
@@ -393,6 +400,12 @@ static void on_stop(struct task *task, int signo, bool group_stop)
 	} else {
 		task_continue(task->tid, signo);
 	}
+}
+
+static void on_signal(struct task *task, int signo)
+{
+	if (!on_lane_fault(task, signo))
+		on_stop(task, signo, false);
 }
 
 /* Exit. */
@@ -450,6 +463,7 @@ static void on_stopped(pid_t tid, int code)
 		hold_unknown(tid, event);
 		return;
 	}
+	task->held_by_lane = false; /* it has been killed, at most */
 	if (lane_stop_event(task, event, signo))
 		return;
 	if (trap->stop_event && trap->stop_event(task, event, signo))
@@ -471,7 +485,7 @@ static void on_stopped(pid_t tid, int code)
 		if (task->stepping && signo == SIGTRAP)
 			on_exec_step(task);
 		else if (signo != SIGBUS || !fault_begin(task))
-			on_stop(task, signo, false);
+			on_signal(task, signo);
 		break;
 	default:
 		task_continue(tid, 0);
@@ -539,7 +553,7 @@ static void serve_post(struct task *task, enum tracer_request request)
 		break;
 	case TRACER_FAULTED:
 		if (task->fault_signo)
-			on_stop(task, task->fault_signo, false);
+			on_signal(task, task->fault_signo);
 		else
 			task_continue(task->tid, 0);
 		break;

@@ -104,7 +104,8 @@ static bool notify_receive(void)
 	long err;
 
 	memset(&notif, 0, sizeof(notif));
-	sched_receive_begin();
+	if (!sched_receive_begin())
+		return true;
 	err = HOST(ioctl(listener, SECCOMP_IOCTL_NOTIF_RECV, &notif));
 	sched_receive_end();
 	if (err == -EINTR)
@@ -134,7 +135,7 @@ static bool notify_pending(void)
 {
 	struct pollfd pollfd = { .fd = listener, .events = POLLIN };
 
-	return poll(&pollfd, 1, 0) != 0;
+	return poll(&pollfd, 1, 0) > 0;
 }
 
 static int notify_probe(const char **ret_reason)

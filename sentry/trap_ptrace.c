@@ -49,7 +49,8 @@ static void ptrace_stop_backend(void)
 /* Calls come to the tracer; the leader has nothing to receive. */
 static bool ptrace_receive(void)
 {
-	sched_receive_begin();
+	if (!sched_receive_begin())
+		return true;
 	fb_mutex_lock(&stop_lock);
 	while (!stopped)
 		pthread_cond_wait(&stop_cond, &stop_lock.mutex);

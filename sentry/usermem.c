@@ -55,7 +55,7 @@ static void note_fault(struct task *task, const struct iovec *segs, size_t nr, s
 /* What the running fiber's own call has, NULL: none. */
 static struct window *window_of(struct task *task)
 {
-	return task->window && fiber_owner() == task ? task->window : NULL;
+	return fiber_owner() == task ? task->window : NULL;
 }
 
 /* As process_vm_writev(2), all of it. */
@@ -80,18 +80,15 @@ static size_t write_memory(struct task *task, const struct iovec *segs, size_t n
 
 int usermem_flush(struct task *task, struct window *window)
 {
-	int err = 0;
-
 	for (unsigned i = 0; i < window->nr_out; i++) {
 		const struct window_piece *piece = &window->pieces_out[i];
 		struct iovec remote = { (void *)piece->gva, piece->len };
 
 		if (write_memory(task, &remote, 1, window->out + piece->at, piece->len) < piece->len)
-			err = -EFAULT;
+			return -EFAULT;
 	}
-	window->nr_out = 0;
-	window->out_len = 0;
-	return err;
+	window_drop_out(window);
+	return 0;
 }
 
 static size_t guest_write(void *mem, const struct iovec *segs, size_t nr, const void *buf,

@@ -38,7 +38,10 @@ void iter_init_guest_iov(struct io_iter *iter, struct task *task, const struct i
 			 size_t nr, size_t total);
 
 struct window;
-/* Copies what waits in the window to go out. 0, -EFAULT. Any thread, while nobody else uses the window. */
+/*
+ * Copies what waits in the window to go out, and drops it. -EFAULT: some of it did not go, as task->fault_gva tells,
+ * and all is still there. Any thread, while nobody else uses the window.
+ */
 int usermem_flush(struct task *task, struct window *window);
 
 struct usermem_stats {

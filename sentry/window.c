@@ -5,10 +5,16 @@
 #define PAGE_BITS 12
 #define ROUND_UP(n) (((n) + 7u) & ~7u)
 
+void window_drop_out(struct window *window)
+{
+	window->nr_out = 0;
+	window->out_len = 0;
+}
+
 void window_open(struct window *window)
 {
-	window->nr_in = window->nr_out = 0;
-	window->out_len = 0;
+	window->nr_in = 0;
+	window_drop_out(window);
 }
 
 void window_add_in(struct window *window, gva_t gva, uint32_t len, uint32_t at)
@@ -70,6 +76,8 @@ static gva_t *good_page(struct window *window, gva_t page)
 
 static bool is_good(struct window *window, gva_t gva, size_t len)
 {
+	if (gva + len < gva)
+		return false;
 	for (gva_t page = gva >> PAGE_BITS; page <= (gva + len - 1) >> PAGE_BITS; page++)
 		if (*good_page(window, page) != page + 1)
 			return false;
@@ -82,7 +90,7 @@ void window_learn(struct window *window, const struct iovec *segs, size_t nr)
 		gva_t gva = (gva_t)segs[i].iov_base;
 		size_t len = segs[i].iov_len;
 
-		if (!len || len > window->out_size)
+		if (!len || len > window->out_size || gva + len < gva)
 			continue;
 		for (gva_t page = gva >> PAGE_BITS; page <= (gva + len - 1) >> PAGE_BITS; page++)
 			*good_page(window, page) = page + 1;

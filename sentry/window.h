@@ -53,6 +53,8 @@ bool window_get(const struct window *window, const struct iovec *segs, size_t nr
 size_t window_peek(const struct window *window, gva_t gva, void *buf, size_t size);
 /* Takes all of buf to go out to the segments, or false. */
 bool window_put(struct window *window, const struct iovec *segs, size_t nr, const void *buf);
+/* Forgets what is to go out. */
+void window_drop_out(struct window *window);
 /* A copy to these segments has succeeded. */
 void window_learn(struct window *window, const struct iovec *segs, size_t nr);
 

@@ -9,14 +9,15 @@
 static struct fb_mutex idle_lock = FB_MUTEX_INIT(RANK_SCHED);
 static pthread_cond_t done = PTHREAD_COND_INITIALIZER;
 static struct list_node queue = LIST_INIT(queue); /* guarded by idle_lock, oldest first */
-static struct idle_work *running;		  /* guarded by idle_lock */
-static atomic_bool pending, busy;
+static atomic_bool pending;
+static atomic_int nr_asleep = 1;
 
 void idle_work_init(struct idle_work *work, void (*fn)(struct idle_work *work))
 {
 	list_init(&work->node);
 	work->due_ns = 0;
 	work->fn = fn;
+	work->running = 0;
 }
 
 static void remove_locked(struct idle_work *work)
@@ -25,7 +26,7 @@ static void remove_locked(struct idle_work *work)
 	atomic_store(&pending, !list_empty(&queue));
 }
 
-/* Ordered against the look of who stops being busy: one of the two sees the other. */
+/* Ordered against the look of who is about to sleep: one of the two sees the other. */
 bool idle_work_add(struct idle_work *work)
 {
 	bool added = true;
@@ -36,7 +37,7 @@ bool idle_work_add(struct idle_work *work)
 		list_add_tail(&queue, &work->node);
 		atomic_store(&pending, true);
 	}
-	if (!atomic_load(&busy)) {
+	if (atomic_load(&nr_asleep) > 0) {
 		remove_locked(work);
 		added = false;
 	}
@@ -49,7 +50,7 @@ void idle_work_cancel(struct idle_work *work)
 	fb_mutex_lock(&idle_lock);
 	if (!list_empty(&work->node))
 		remove_locked(work);
-	while (running == work)
+	while (work->running)
 		pthread_cond_wait(&done, &idle_lock.mutex);
 	fb_mutex_unlock(&idle_lock);
 }
@@ -64,23 +65,23 @@ void idle_work_run(bool all)
 	int64_t now = all ? 0 : clock_monotonic_ns();
 
 	fb_mutex_lock(&idle_lock);
-	while (!list_empty(&queue) && !running) {
+	while (!list_empty(&queue)) {
 		struct idle_work *work = list_first(&queue, struct idle_work, node);
 
 		if (!all && work->due_ns > now)
 			break;
 		remove_locked(work);
-		running = work;
+		work->running++;
 		fb_mutex_unlock(&idle_lock);
 		work->fn(work);
 		fb_mutex_lock(&idle_lock);
-		running = NULL;
+		work->running--;
 		pthread_cond_broadcast(&done);
 	}
 	fb_mutex_unlock(&idle_lock);
 }
 
-void idle_work_set_busy(bool is_busy)
+void idle_work_sleep(bool asleep)
 {
-	atomic_store(&busy, is_busy);
+	atomic_fetch_add(&nr_asleep, asleep ? 1 : -1);
 }

@@ -18,6 +18,7 @@ struct idle_work {
 	struct list_node node; /* self-linked when not queued */
 	int64_t due_ns;
 	void (*fn)(struct idle_work *work);
+	int running; /* private, as node and due_ns */
 };
 
 void idle_work_init(struct idle_work *work, void (*fn)(struct idle_work *work));
@@ -32,7 +33,10 @@ void idle_work_cancel(struct idle_work *work);
 bool idle_work_pending(void);
 /* Runs what is due, or all of it. */
 void idle_work_run(bool all);
-/* Somebody is busy, and will call idle_work_run() before it is not; or nobody. At first nobody is. */
-void idle_work_set_busy(bool busy);
+/*
+ * Whoever runs it is about to sleep, and looks at idle_work_pending() once more after this; or is awake. Calls are
+ * counted: nobody queues work while one sleeps. At first one does.
+ */
+void idle_work_sleep(bool asleep);
 
 #endif

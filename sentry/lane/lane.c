@@ -166,8 +166,10 @@ void lane_leave(struct task *task)
 		lane_slow_down(thread);
 		atomic_fetch_and(&thread->lane->slots_used, ~(1u << thread->slot));
 	}
-	if (thread->slot_to_be >= 0)
+	if (thread->slot_to_be >= 0) {
 		atomic_fetch_and(&thread->lane->slots_used, ~(1u << thread->slot_to_be));
+		lane_break_promise();
+	}
 	if (thread->arming)
 		atomic_flag_clear(&thread->lane->busy);
 	thread->slot = thread->slot_to_be = -1;
@@ -192,6 +194,8 @@ void lane_put(struct lane *lane)
 		return;
 	if (lane->hostfd >= 0)
 		close(lane->hostfd);
+	if (lane->mem_hostfd >= 0)
+		close(lane->mem_hostfd);
 	munmap(lane->mem, LANE_BYTES);
 	free(lane);
 }

@@ -31,6 +31,7 @@ struct lane;
 struct lane_thread;
 struct process;
 struct task;
+struct window;
 
 enum lane_mode {
 	LANE_AUTO, /* for busy servers */
@@ -64,9 +65,11 @@ void lane_refuse(struct task *task);
 void lane_answers(struct task *task);
 /* The call that was taken comes in as a trap: the task has stopped looking at its slot. */
 void lane_adopted(struct task *task);
+/* That of its last call by the lane; NULL: it has no slot. */
+struct window *lane_window(struct task *task);
 /*
  * A trap of a task that has the lane. True: it is the call that was just answered, the answer had not been
- * seen, and *ret_result is it.
+ * seen, and *ret_result is it; what waits in its window goes with it.
  */
 bool lane_trapped(struct task *task, const struct call_entry *entry, int64_t *ret_result);
 /*
@@ -77,12 +80,19 @@ bool lane_trapped(struct task *task, const struct call_entry *entry, int64_t *re
 bool lane_at_stop(struct task *task, bool taken, struct user_regs_struct *regs, bool *ret_changed);
 
 /*
- * Tracer: the host's kernel has a signal for what the task has done itself. True: in the lane, and the guest is not
- * to hear of it. It has touched memory that is not there while it brought data in or out; *regs are then those of
- * a call that has not begun, and will say so itself, or of one that has returned. Or it has come by where text
- * was being written; it looks again.
+ * Tracer: the host's kernel has a signal for what the task has done itself; one of these: not in the lane; in it, and
+ * the guest goes on with *regs and hears nothing; the same, when text has been written (lane_let_go).
+ *
+ * It has touched memory that is not there while it brought data in or out: *regs are those of a call that has not
+ * begun, and will say so itself, or of one that has returned. Or it has come by where text is being written.
+ *
+ * The host has made the signal's action the default if it was blocked or ignored (force_sig_info()). So text with
+ * threads in it is written only where SIGTRAP's is, and null pointers are not followed.
  */
-bool lane_at_fault(struct task *task, int signo, struct user_regs_struct *regs);
+enum lane_fault { LANE_FAULT_NONE, LANE_FAULT_GO_ON, LANE_FAULT_HOLD };
+enum lane_fault lane_at_fault(struct task *task, int signo, struct user_regs_struct *regs);
+/* Tracer: the held threads of the process go on. */
+void lane_let_go(struct process *process);
 
 /* Getting the lane, lane_arm.c. */
 

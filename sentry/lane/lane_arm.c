@@ -129,7 +129,7 @@ static struct lane *lane_new(struct task *task, gva_t site_gva)
 	if (!lane)
 		return NULL;
 	ref_init(&lane->ref);
-	lane->hostfd = -1;
+	lane->hostfd = lane->mem_hostfd = -1;
 	lane->mem = MAP_FAILED;
 	atomic_flag_clear(&lane->busy);
 	lane->gva = find_place(task, site_gva);
@@ -189,6 +189,28 @@ static bool worth_a_stop(struct task *task)
 	return any;
 }
 
+struct sharers {
+	const struct task *self;
+	bool any;
+};
+
+static void look_at_sharer(struct task *task, void *arg)
+{
+	struct sharers *sharers = arg;
+
+	sharers->any |= task->process != sharers->self->process &&
+			task->files == sharers->self->files;
+}
+
+/* Does another process use its table of descriptors? */
+static bool shares_descriptors(const struct task *task)
+{
+	struct sharers sharers = { .self = task };
+
+	task_for_each(look_at_sharer, &sharers);
+	return sharers.any;
+}
+
 bool lane_wants_stop(struct task *task)
 {
 	struct lane_thread *thread = task->lane;
@@ -198,6 +220,8 @@ bool lane_wants_stop(struct task *task)
 	if (!thread->stop_wanted || thread->refused || !thread->serves)
 		return false;
 	if (lane_shares_memory(task->process)) /* its text is another's, too, whom nobody has asked */
+		return false;
+	if (thread->slot < 0 && shares_descriptors(task)) /* who could map what is planted */
 		return false;
 	if (thread->slot >= 0 && !worth_a_stop(task))
 		return false;
@@ -300,10 +324,12 @@ static void finish(struct task *task)
 	if (slot >= 0)
 		lane_join(task, slot);
 	armed(thread);
+	lane_let_go(task->process);
 	go_on(task);
 }
 
 static void run_step(struct task *task, int step);
+static void cannot_sync(struct task *task, int64_t err);
 
 /* All is mapped. With other threads about, the text is written in parts that they agree to see. */
 static void rewrite(struct task *task)
@@ -313,19 +339,26 @@ static void rewrite(struct task *task)
 	pid_t none;
 
 	if (thread->slot < 0 && thread->regs.gs_base == 0 && !atomic_load(&lane->broken) &&
-	    lane_may_join())
+	    lane_promise()) {
 		thread->slot_to_be = take_slot(lane);
+		if (thread->slot_to_be < 0)
+			lane_break_promise();
+	}
 	if (thread->slot >= 0 || thread->slot_to_be >= 0)
 		plan_sites(task);
-	if (lane->nr_written == lane->nr_patches) {
+	if (lane->nr_written == lane->nr_patches || lane_write_begin(task->tid, lane)) {
 		finish(task);
 	} else if (process_threads(task->process, &none, 0) == 1) {
-		lane_write(task->tid, lane, LANE_WHOLE);
+		lane_write(lane, LANE_WHOLE);
+		lane_write_end(lane, true);
 		finish(task);
+	} else if (!signal_is_fatal(task, SIGTRAP)) {
+		/* The host would forget the process's own plans for it. */
+		cannot_sync(task, -EBUSY);
 	} else if (!lane->may_sync) {
 		run_step(task, STEP_MAY_SYNC);
 	} else {
-		lane_write(task->tid, lane, LANE_TRAPS);
+		lane_write(lane, LANE_TRAPS);
 		run_step(task, STEP_SYNC_TRAPS);
 	}
 }
@@ -380,14 +413,12 @@ static void run_step(struct task *task, int step)
 	(void)ptrace(PTRACE_SYSCALL, task->tid, 0, 0);
 }
 
-/* A host without such barriers: the text stays as it is, unless the process has one thread. */
+/* The text stays as it was. */
 static void cannot_sync(struct task *task, int64_t err)
 {
-	struct lane *lane = task->lane->lane;
-
-	fb_log(LOG_INFO, "no fast lane for process %d, which has threads: membarrier says %d",
+	fb_log(LOG_INFO, "no fast lane for process %d, which has threads: error %d",
 	       (int)task->process->pid, (int)-err);
-	lane->nr_patches = lane->nr_written;
+	lane_write_end(task->lane->lane, false);
 	finish(task);
 }
 
@@ -401,6 +432,28 @@ static void mapped(struct task *task)
 		lane->hostfd = -1;
 	}
 	rewrite(task);
+}
+
+static void synced(struct task *task)
+{
+	struct lane_thread *thread = task->lane;
+	struct lane *lane = thread->lane;
+
+	switch (thread->step) {
+	case STEP_MAY_SYNC:
+		lane->may_sync = true;
+		lane_write(lane, LANE_TRAPS);
+		run_step(task, STEP_SYNC_TRAPS);
+		break;
+	case STEP_SYNC_TRAPS:
+		lane_write(lane, LANE_TAILS);
+		run_step(task, STEP_SYNC_TAILS);
+		break;
+	default:
+		lane_write(lane, LANE_HEADS);
+		lane_write_end(lane, true);
+		finish(task);
+	}
 }
 
 static void step_done(struct task *task, int64_t result)
@@ -424,22 +477,11 @@ static void step_done(struct task *task, int64_t result)
 	case STEP_CLOSE:
 		mapped(task);
 		break;
-	case STEP_MAY_SYNC:
-		if (result) {
-			cannot_sync(task, result);
-			break;
-		}
-		lane->may_sync = true;
-		lane_write(task->tid, lane, LANE_TRAPS);
-		run_step(task, STEP_SYNC_TRAPS);
-		break;
-	case STEP_SYNC_TRAPS:
-		lane_write(task->tid, lane, LANE_TAILS);
-		run_step(task, STEP_SYNC_TAILS);
-		break;
 	default:
-		lane_write(task->tid, lane, LANE_HEADS);
-		finish(task);
+		if (result)
+			cannot_sync(task, result);
+		else
+			synced(task);
 	}
 }
 
@@ -467,6 +509,8 @@ bool lane_stop_event(struct task *task, int event, int signo)
 		return false;
 	if (event == PTRACE_EVENT_EXIT) {
 		thread->step = STEP_NONE; /* and lane_leave() does the rest */
+		lane_write_end(thread->lane, false);
+		lane_let_go(task->process);
 		return false;
 	}
 	if (event == PTRACE_EVENT_STOP || (event == 0 && signo == SIGSTOP))

@@ -155,8 +155,10 @@ int64_t lane_result(struct task *task)
 {
 	struct lane_thread *thread = task->lane;
 
-	if (usermem_flush(task, &thread->window))
+	if (usermem_flush(task, &thread->window)) {
+		window_drop_out(&thread->window);
 		return -EFAULT;
+	}
 	return (int64_t)atomic_load(slot_u64(thread, SLOT_RESULT));
 }
 
@@ -164,6 +166,11 @@ void lane_reject(struct task *task)
 {
 	if (has_slot(task))
 		(void)slot_change(task->lane, LANE_REQUEST, LANE_REFUSED);
+}
+
+struct window *lane_window(struct task *task)
+{
+	return has_slot(task) ? &task->lane->window : NULL;
 }
 
 void lane_refuse(struct task *task)
@@ -215,7 +222,7 @@ bool lane_trapped(struct task *task, const struct call_entry *entry, int64_t *re
 		   slot_change(thread, LANE_DONE, LANE_IDLE);
 	thread->answered = false;
 	if (answered)
-		*ret_result = lane_result(task);
+		*ret_result = (int64_t)atomic_load(slot_u64(thread, SLOT_RESULT));
 	return answered;
 }
 

@@ -5,6 +5,8 @@
  *
  * The thread's slot is its %gs base, which Linux programs leave alone. One that does not has no slot.
  *
+ * The direction flag is clear, as the ABI has it wherever a C library makes a system call.
+ *
  * The code keeps no promise against signals: before a handler runs, the sentry moves the thread to a
  * place where none is needed (lane_at_stop).
  */
@@ -141,7 +143,9 @@ __asm__(".pushsection .rodata\n"
 	"14:	cmp $" S(LANE_IN_STRING2) ", %eax\n"
 	"	je 15f\n"
 	"	mov %rdi, %rsi\n"
-	"15:	mov " SLOT(SLOT_DATA) ", %rdi\n"
+	"15:	test %rsi, %rsi\n" /* as futimens(3) has it */
+	"	jz 19b\n"
+	"	mov " SLOT(SLOT_DATA) ", %rdi\n"
 	"	mov $" S(LANE_STRING) ", %ecx\n"
 	"16:	movzbl (%rsi), %eax\n"
 	"	mov %al, (%rdi)\n"

@@ -40,6 +40,7 @@ struct lane {
 	atomic_uint nr_sites;
 	struct lane_patch patches[2 * LANE_SITES];
 	unsigned nr_patches, nr_written;
+	int mem_hostfd; /* of the process, while text is being written, else -1 */
 	bool may_sync; /* the process is registered for membarrier(2) */
 	bool library_done; /* lane_rewrite_library() */
 	gva_t refused[LANE_SITES]; /* a ring of such that cannot be rewritten */
@@ -121,8 +122,9 @@ int lane_max_fast(void);
 bool lane_eager(void);
 /* Has the site been rewritten, or can it not be? */
 bool lane_knows(const struct lane *lane, gva_t ip_gva);
-/* Is there room for one more thread with a slot? */
-bool lane_may_join(void);
+/* Room for one more in that list; it is used by lane_remember(), or given back. */
+bool lane_promise(void);
+void lane_break_promise(void);
 
 /* lane_site.c, on the tracer's thread. */
 
@@ -133,11 +135,17 @@ int lane_plan(struct task *task, struct lane *lane, gva_t ip_gva, int nr);
  * not meet them one by one.
  */
 void lane_plan_library(struct task *task, struct lane *lane, gva_t gva);
-/* Writes what is planned: the parts one after the other, or all when no other thread can be there. */
+/*
+ * Writes what is planned: the parts one after the other, or all when no other thread can be there. Between begin and
+ * end threads that meet a trap are held at their stop. An error: nothing is planned any more. The end makes it
+ * good, or takes it back.
+ */
 enum lane_part { LANE_TRAPS, LANE_TAILS, LANE_HEADS, LANE_WHOLE };
-void lane_write(pid_t tid, struct lane *lane, enum lane_part part);
-/* Does, or did, such a trap stand there? */
-bool lane_has_trap(const struct lane *lane, gva_t gva);
+int lane_write_begin(pid_t tid, struct lane *lane);
+void lane_write(struct lane *lane, enum lane_part part);
+void lane_write_end(struct lane *lane, bool good);
+/* Is the trap that a thread has met at gva one of those, be it that it has gone meanwhile? */
+bool lane_had_trap(pid_t tid, const struct lane *lane, gva_t gva);
 /*
  * Bytes between `mov $nr, %eax` and the system call that ends before ip, all of them loads from the stack; < 0:
  * there is no such mov. 23 bytes before ip are looked at.

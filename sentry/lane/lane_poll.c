@@ -18,7 +18,7 @@
 
 static struct fb_mutex armed_lock = FB_MUTEX_INIT(RANK_LEAF);
 static struct task *armed[LANE_SLOTS * 4]; /* guarded by armed_lock, as the next */
-static unsigned nr_armed;
+static unsigned nr_armed, nr_promised;
 static unsigned next_look; /* where the next look begins: everybody's turn comes */
 static atomic_bool any_armed;
 static _Atomic int64_t looked_ns; /* when the leader has asked for traps last */
@@ -26,19 +26,28 @@ static _Atomic int64_t looked_ns; /* when the leader has asked for traps last */
 void lane_remember(struct task *task)
 {
 	fb_mutex_lock(&armed_lock);
+	nr_promised--;
 	armed[nr_armed++] = task;
 	atomic_store(&any_armed, true);
 	fb_mutex_unlock(&armed_lock);
 }
 
-bool lane_may_join(void)
+bool lane_promise(void)
 {
 	bool may;
 
 	fb_mutex_lock(&armed_lock);
-	may = nr_armed < sizeof(armed) / sizeof(*armed);
+	may = nr_armed + nr_promised < sizeof(armed) / sizeof(*armed);
+	nr_promised += may;
 	fb_mutex_unlock(&armed_lock);
 	return may;
+}
+
+void lane_break_promise(void)
+{
+	fb_mutex_lock(&armed_lock);
+	nr_promised--;
+	fb_mutex_unlock(&armed_lock);
 }
 
 void lane_forget(struct task *task)
@@ -114,8 +123,12 @@ bool lane_poll(void)
 		if (traps_wait(now))
 			return false;
 		task = find_request(give_up ? INT64_MAX : now, &owed);
-		if (task)
-			return begin(task);
+		if (task && begin(task))
+			return true;
+		if (task) { /* it was none: the others' turn */
+			now = clock_monotonic_ns();
+			continue;
+		}
 		if (!owed)
 			return false;
 		if (idle_work_pending() && now - start > IDLE_AFTER_NS)

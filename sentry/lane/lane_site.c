@@ -326,54 +326,95 @@ static bool stands(const struct lane_patch *p, const uint8_t *there, bool tail_i
 	       (there[0] == TRAP_INSN || there[0] == (tail_is_new ? p->now : p->was)[0]);
 }
 
-static void write_part(int mem_hostfd, const struct lane_patch *p, enum lane_part part)
+/* False: something else has been mapped there meanwhile. */
+static bool write_part(int mem_hostfd, const struct lane_patch *p, enum lane_part part)
 {
 	static const uint8_t trap_insn = TRAP_INSN;
 	uint8_t there[8];
 
-	/* Something else may have been mapped there meanwhile. */
 	if (HOST(pread(mem_hostfd, there, p->len, (off_t)p->gva)) != p->len ||
 	    !stands(p, there, part == LANE_HEADS))
-		return;
-	if (part == LANE_TRAPS)
-		(void)HOST(pwrite(mem_hostfd, &trap_insn, 1, (off_t)p->gva));
-	else if (part == LANE_TAILS)
-		(void)HOST(pwrite(mem_hostfd, p->now + 1, p->len - 1u, (off_t)p->gva + 1));
-	else if (part == LANE_HEADS)
-		(void)HOST(pwrite(mem_hostfd, p->now, 1, (off_t)p->gva));
-	else
-		(void)HOST(pwrite(mem_hostfd, p->now, p->len, (off_t)p->gva));
-}
-
-void lane_write(pid_t tid, struct lane *lane, enum lane_part part)
-{
-	cleanup_close int mem_hostfd = open_memory(tid);
-
-	for (unsigned i = lane->nr_written; mem_hostfd >= 0 && i < lane->nr_patches; i++)
-		write_part(mem_hostfd, &lane->patches[i], part);
-	if (part == LANE_HEADS || part == LANE_WHOLE)
-		lane->nr_written = lane->nr_patches;
-}
-
-bool lane_has_trap(const struct lane *lane, gva_t gva)
-{
-	for (unsigned i = 0; i < lane->nr_patches; i++)
-		if (lane->patches[i].gva == gva)
-			return true;
-	return false;
+		return false;
+	switch (part) {
+	case LANE_TRAPS:
+		return HOST(pwrite(mem_hostfd, &trap_insn, 1, (off_t)p->gva)) == 1;
+	case LANE_TAILS:
+		return HOST(pwrite(mem_hostfd, p->now + 1, p->len - 1u, (off_t)p->gva + 1)) ==
+		       p->len - 1;
+	case LANE_HEADS:
+		return HOST(pwrite(mem_hostfd, p->now, 1, (off_t)p->gva)) == 1;
+	case LANE_WHOLE:
+		break;
+	}
+	return HOST(pwrite(mem_hostfd, p->now, p->len, (off_t)p->gva)) == p->len;
 }
 
 /* Where something else stands now, the text has made way for it. */
-void lane_restore(pid_t tid, const struct lane *lane)
+static void restore(int mem_hostfd, const struct lane *lane, unsigned first)
 {
-	cleanup_close int mem_hostfd = open_memory(tid);
 	uint8_t there[8];
 
-	for (unsigned i = lane->nr_patches; mem_hostfd >= 0 && i-- > 0;) {
+	for (unsigned i = lane->nr_patches; i-- > first;) {
 		const struct lane_patch *p = &lane->patches[i];
 
 		if (HOST(pread(mem_hostfd, there, p->len, (off_t)p->gva)) == p->len &&
 		    (stands(p, there, true) || stands(p, there, false)))
 			(void)HOST(pwrite(mem_hostfd, p->was, p->len, (off_t)p->gva));
 	}
+}
+
+int lane_write_begin(pid_t tid, struct lane *lane)
+{
+	lane->mem_hostfd = open_memory(tid);
+	if (lane->mem_hostfd < 0)
+		lane->nr_patches = lane->nr_written;
+	return lane->mem_hostfd < 0 ? lane->mem_hostfd : 0;
+}
+
+/* A patch that cannot be written is none; there is no jump to its stub then. */
+void lane_write(struct lane *lane, enum lane_part part)
+{
+	for (unsigned i = lane->nr_written; i < lane->nr_patches;) {
+		if (write_part(lane->mem_hostfd, &lane->patches[i], part))
+			i++;
+		else
+			lane->patches[i] = lane->patches[--lane->nr_patches];
+	}
+}
+
+void lane_write_end(struct lane *lane, bool good)
+{
+	if (lane->mem_hostfd < 0)
+		return;
+	if (!good) {
+		restore(lane->mem_hostfd, lane, lane->nr_written);
+		lane->nr_patches = lane->nr_written;
+	}
+	lane->nr_written = lane->nr_patches;
+	close(lane->mem_hostfd);
+	lane->mem_hostfd = -1;
+}
+
+bool lane_had_trap(pid_t tid, const struct lane *lane, gva_t gva)
+{
+	cleanup_close int mem_hostfd = -1;
+	bool ours = false;
+	uint8_t there;
+
+	for (unsigned i = 0; i < lane->nr_patches && !ours; i++)
+		ours = lane->patches[i].gva == gva;
+	if (!ours || lane->mem_hostfd >= 0)
+		return ours;
+	/* All is written: one that stands there now is somebody else's. */
+	mem_hostfd = open_memory(tid);
+	return mem_hostfd >= 0 && HOST(pread(mem_hostfd, &there, 1, (off_t)gva)) == 1 &&
+	       there != TRAP_INSN;
+}
+
+void lane_restore(pid_t tid, const struct lane *lane)
+{
+	cleanup_close int mem_hostfd = open_memory(tid);
+
+	if (mem_hostfd >= 0)
+		restore(mem_hostfd, lane, 0);
 }

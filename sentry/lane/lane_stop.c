@@ -4,6 +4,7 @@
  * come; the labels are those of lane_code.c.
  */
 #include <signal.h>
+#include <sys/ptrace.h>
 #include <sys/syscall.h>
 
 #include "sentry/base/err.h"
@@ -139,21 +140,35 @@ bool lane_at_stop(struct task *task, bool taken, struct user_regs_struct *regs, 
 	return true;
 }
 
-/* Into a trap that was there only while the text was written. */
-static bool was_in_our_trap(struct task *task, struct user_regs_struct *regs)
+/* In a trap that is there only while the text is written. */
+static enum lane_fault was_in_our_trap(struct task *task, struct user_regs_struct *regs)
 {
 	struct process *process = task->process;
+	enum lane_fault fault = LANE_FAULT_NONE;
 	struct lane *lane;
-	bool ours;
 
 	fb_mutex_lock(&process->lock);
 	lane = lane_get(process->lane);
 	fb_mutex_unlock(&process->lock);
-	ours = lane && lane_has_trap(lane, regs->rip - 1);
-	lane_put(lane);
-	if (ours)
+	if (lane && lane_had_trap(task->tid, lane, regs->rip - 1)) {
 		regs->rip--;
-	return ours;
+		fault = lane->mem_hostfd >= 0 ? LANE_FAULT_HOLD : LANE_FAULT_GO_ON;
+	}
+	lane_put(lane);
+	return fault;
+}
+
+static void let_go(struct task *task, void *process)
+{
+	if (task->process != process || !task->held_by_lane)
+		return;
+	task->held_by_lane = false;
+	(void)ptrace(PTRACE_CONT, task->tid, 0, 0);
+}
+
+void lane_let_go(struct process *process)
+{
+	task_for_each(let_go, process);
 }
 
 /* While it brought data in or out. */
@@ -181,11 +196,11 @@ static bool was_copying(struct task *task, struct user_regs_struct *regs)
 	return ours;
 }
 
-bool lane_at_fault(struct task *task, int signo, struct user_regs_struct *regs)
+enum lane_fault lane_at_fault(struct task *task, int signo, struct user_regs_struct *regs)
 {
 	if (!lane_enabled())
-		return false;
+		return LANE_FAULT_NONE;
 	if (signo == SIGTRAP)
 		return was_in_our_trap(task, regs);
-	return (signo == SIGSEGV || signo == SIGBUS) && was_copying(task, regs);
+	return was_copying(task, regs) ? LANE_FAULT_GO_ON : LANE_FAULT_NONE;
 }

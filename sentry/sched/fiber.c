@@ -240,6 +240,7 @@ struct fiber *fiber_new(void (*fn)(void *), void *arg)
 	fiber->owner = NULL;
 	atomic_store(&fiber->waiter.interrupts, 0);
 	atomic_store(&fiber->waiter.permit, false);
+	atomic_store(&fiber->waiter.spins, false);
 	atomic_store(&fiber->state, FIBER_RUNNING);
 	fiber_prepare_stack(fiber);
 #ifdef __SANITIZE_THREAD__

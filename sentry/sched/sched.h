@@ -52,8 +52,11 @@ struct fiber *fiber_current(void);
 void sched_blocking_begin(void);
 void sched_blocking_end(void);
 
-/* Backend: brackets around the receive call, so that the tick can tell a busy leader. */
-void sched_receive_begin(void);
+/*
+ * Backend: brackets around the receive call, so that the tick can tell a busy leader. False: not now, there is
+ * something to do first; receive returns, and there is no end to it.
+ */
+bool sched_receive_begin(void);
 void sched_receive_end(void);
 /* Tracer, about every millisecond while guests are active: replaces a leader that is stuck. */
 void sched_tick(void);

@@ -201,9 +201,14 @@ bool sched_wants_tick(void)
 
 static struct fiber_thread *leader_thread; /* guarded by sched_lock */
 
-void sched_receive_begin(void)
+bool sched_receive_begin(void)
 {
 	atomic_store_explicit(&in_receive, true, memory_order_relaxed);
+	idle_work_sleep(true);
+	if (!idle_work_pending() || (calls_wait && calls_wait()))
+		return true;
+	sched_receive_end();
+	return false;
 }
 
 static void count_event(void)
@@ -214,7 +219,7 @@ static void count_event(void)
 void sched_receive_end(void)
 {
 	atomic_store_explicit(&in_receive, false, memory_order_relaxed);
-	idle_work_set_busy(true);
+	idle_work_sleep(false);
 	count_event();
 }
 
@@ -283,14 +288,12 @@ static bool is_leader(struct fiber_thread *self)
  */
 static bool do_idle_work(void)
 {
-	idle_work_set_busy(false);
 	if (!idle_work_pending())
 		return false;
 	sched_yield();
 	if (calls_wait && calls_wait())
 		return false;
 	idle_work_run(true);
-	idle_work_set_busy(true);
 	return true;
 }
 
@@ -299,7 +302,7 @@ static void lead(struct fiber_thread *self)
 	do {
 		sched_drain();
 		if (!is_leader(self))
-			return;
+			break;
 		if (idle_work_pending())
 			idle_work_run(false);
 		if (sched_has_work())
@@ -310,9 +313,12 @@ static void lead(struct fiber_thread *self)
 		}
 		if (!do_idle_work() && !receive_call()) {
 			stop_all();
-			return;
+			break;
 		}
 	} while (1);
+	/* Whoever leads now may sleep already. */
+	idle_work_run(true);
+	sched_drain();
 }
 
 static void *worker_main(void *unused)
@@ -352,6 +358,7 @@ int sched_start(bool (*receive)(void), bool (*pending)(void))
 
 	receive_call = receive;
 	calls_wait = pending;
+	idle_work_sleep(false);
 	waiter_set_hook(current_waiter);
 	blocking_set_hooks(sched_blocking_begin, sched_blocking_end);
 	err = reactor_start();

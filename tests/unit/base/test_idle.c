@@ -22,7 +22,7 @@ static void fresh(void)
 	runs = 0;
 	idle_work_init(&work, count);
 	idle_work_init(&other, count);
-	idle_work_set_busy(true);
+	idle_work_sleep(false);
 }
 
 TestSuite(idle, .init = fresh, .timeout = 120);
@@ -54,7 +54,7 @@ Test(idle, whoever_is_busy_for_long_does_it_in_between)
 Test(idle, when_nobody_is_busy_the_caller_does_it)
 {
 	cr_assert(idle_work_add(&work));
-	idle_work_set_busy(false);
+	idle_work_sleep(true);
 	cr_assert_not(idle_work_add(&work));
 	cr_assert_not(idle_work_pending());
 	idle_work_run(true);
