@@ -457,6 +457,7 @@ static ssize_t dev_read_iter(const struct op_ctx *ctx, struct file *file, struct
 		err = wait_pending(conn, file_nonblock(file) || (rwf & RWF_NOWAIT));
 		if (err)
 			break;
+		fuse_conn_reader_goes(conn, ctx);
 		switch (fuse_queue_next(&conn->pending)) {
 		case NEXT_INTERRUPT:
 			return read_interrupt(conn, to);
@@ -464,10 +465,8 @@ static ssize_t dev_read_iter(const struct op_ctx *ctx, struct file *file, struct
 			return read_forgets(conn, to);
 		case NEXT_REQUEST:
 			req = fuse_queue_take_request(&conn->pending);
-			if (req->in.len <= to->count) {
-				fuse_conn_reader_goes(conn, ctx);
+			if (req->in.len <= to->count)
 				return read_request(conn, dev, req, to);
-			}
 			refuse_too_large(conn, req);
 			break;
 		case NEXT_NOTHING:

@@ -201,13 +201,21 @@ bool sched_wants_tick(void)
 
 static struct fiber_thread *leader_thread; /* guarded by sched_lock */
 
+/*
+ * Before it sleeps the leader does what has been left for such a moment; unless a guest that it has just let go
+ * on has something for it.
+ */
 bool sched_receive_begin(void)
 {
 	atomic_store_explicit(&in_receive, true, memory_order_relaxed);
 	idle_work_sleep(true);
-	if (!idle_work_pending() || (calls_wait && calls_wait()))
+	if (!idle_work_pending())
+		return true;
+	sched_yield();
+	if (calls_wait && calls_wait())
 		return true;
 	sched_receive_end();
+	idle_work_run(true);
 	return false;
 }
 
@@ -282,21 +290,6 @@ static bool is_leader(struct fiber_thread *self)
 	return leader;
 }
 
-/*
- * Before it sleeps the leader does what has been left for such a moment; unless a guest that it has just let go
- * on has something for it.
- */
-static bool do_idle_work(void)
-{
-	if (!idle_work_pending())
-		return false;
-	sched_yield();
-	if (calls_wait && calls_wait())
-		return false;
-	idle_work_run(true);
-	return true;
-}
-
 static void lead(struct fiber_thread *self)
 {
 	do {
@@ -311,7 +304,7 @@ static void lead(struct fiber_thread *self)
 			count_event();
 			continue;
 		}
-		if (!do_idle_work() && !receive_call()) {
+		if (!receive_call()) {
 			stop_all();
 			break;
 		}
