@@ -260,7 +260,7 @@ static ssize_t read_known(const struct op_ctx *ctx, struct file *file, struct io
 	if (fuse_conn_has(fuse_conn_of(inode), FUSE_AUTO_INVAL_DATA) ||
 	    (int64_t)to->count > inode_size(inode) - *pos) /* F80 */
 		err = fuse_update_attributes(ctx, inode, file->private, STATX_SIZE);
-	if (err < 0)
+	if (err < 0 || to->count == 0)
 		return err;
 	if (!(atomic_load(&file->flags) & O_DIRECT))
 		return cached_read(ctx, file, to, pos);
@@ -279,12 +279,10 @@ ssize_t fuse_read_iter(const struct op_ctx *ctx, struct file *file, struct io_it
 		return -EIO;
 	if (!pos)
 		pos = &stream_pos;
-	if (to->count == 0)
-		return 0;
 	if (fuse_is_passthrough(ff))
-		return fuse_passthrough_read(ctx, file, to, pos, rwf);
+		return to->count > 0 ? fuse_passthrough_read(ctx, file, to, pos, rwf) : 0;
 	if (ff->open_flags & FOPEN_DIRECT_IO) {
-		ssize_t err = fuse_write_size(ctx, file->inode); /* F84 */
+		ssize_t err = to->count > 0 ? fuse_write_size(ctx, file->inode) : 0; /* F84 */
 
 		return err < 0 ? err : direct_read(ctx, file, to, pos);
 	}
@@ -656,6 +654,17 @@ static bool write_beside(const struct op_ctx *ctx, struct file *file, struct io_
 	return true;
 }
 
+/* What comes before the count is looked at (cf. fuse_cache_write_iter()). */
+static int write_nothing(const struct op_ctx *ctx, struct file *file)
+{
+	struct fuse_file *ff = file->private;
+
+	if (fuse_is_passthrough(ff) || (ff->open_flags & FOPEN_DIRECT_IO) ||
+	    !fuse_is_writeback(file->inode))
+		return 0;
+	return fuse_update_attributes(ctx, file->inode, ff, STATX_MODE); /* F90 */
+}
+
 ssize_t fuse_write_iter(const struct op_ctx *ctx, struct file *file, struct io_iter *from,
 			int64_t *pos, int rwf)
 {
@@ -669,7 +678,7 @@ ssize_t fuse_write_iter(const struct op_ctx *ctx, struct file *file, struct io_i
 	if (fuse_is_bad(inode))
 		return -EIO;
 	if (from->count == 0)
-		return 0;
+		return write_nothing(ctx, file);
 	if (!pos)
 		pos = &stream_pos;
 	if (may_go_beside(file, from, *pos) && write_beside(ctx, file, from, pos, rwf, &ret))
