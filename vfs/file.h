@@ -84,6 +84,12 @@ ssize_t vfs_write(const struct op_ctx *ctx, struct file *file, struct io_iter *f
 /* pread/pwrite and the v2 forms; offset -1: current position (a plain pread refuses it itself). */
 ssize_t vfs_pread(const struct op_ctx *ctx, struct file *file, struct io_iter *to, int64_t pos,
 		  int rwf);
+/*
+ * What readv(2), writev(2) and their kin look at before their vector; with nothing in it that is all
+ * they do, and the file's method is not called. need is FMODE_READ or FMODE_WRITE, pos -1 the current
+ * position. 0, -EBADF, -ESPIPE, -EINVAL.
+ */
+int vfs_check_vectored(const struct file *file, unsigned need, int64_t pos);
 /* A pread for splice(2) and its kin. */
 ssize_t vfs_splice_read(const struct op_ctx *ctx, struct file *file, struct io_iter *to,
 			int64_t pos);

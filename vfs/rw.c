@@ -206,6 +206,21 @@ ssize_t vfs_pread(const struct op_ctx *ctx, struct file *file, struct io_iter *t
 	return err ? err : read_at(ctx, file, to, &pos, rwf);
 }
 
+/* In the order of do_preadv() and vfs_readv(). Directories have a method there, which refuses. */
+int vfs_check_vectored(const struct file *file, unsigned need, int64_t pos)
+{
+	bool able = need == FMODE_READ ? file->op->read_iter || inode_is_dir(file->inode)
+				       : file->op->write_iter != NULL;
+
+	if (file->fmode & FMODE_PATH)
+		return -EBADF;
+	if (pos != -1 && !takes_position(file))
+		return -ESPIPE;
+	if (!(file->fmode & need))
+		return -EBADF;
+	return able ? 0 : -EINVAL;
+}
+
 ssize_t vfs_splice_read(const struct op_ctx *ctx, struct file *file, struct io_iter *to,
 			int64_t pos)
 {
