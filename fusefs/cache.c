@@ -972,16 +972,16 @@ size_t fuse_cache_take_changed(struct fuse_cache *cache, int64_t *pos, int64_t e
 	fb_mutex_lock(&cache->lock);
 	len = cache->tracked ? take_tracked(cache, &page, end, file_size, buf, room)
 			     : take_dirty(cache, &page, end, buf, room);
-	*pos = page * PAGE;
+	*pos = page <= page_of(INT64_MAX) ? page * PAGE : INT64_MAX; /* a daemon may say so large a size */
 	if (len > 0) {
-		*ret_at = page * PAGE - (int64_t)len;
+		*ret_at = (page - (int64_t)(len / PAGE)) * PAGE;
 		ret_busy->first = page_of(*ret_at);
 		ret_busy->end = page;
 		ret_busy->worthless = true;
 		list_add_tail(&cache->fills, &ret_busy->node);
 	}
 	fb_mutex_unlock(&cache->lock);
-	if (len > 0 && *ret_at + (int64_t)len > file_size) /* what is behind the end is nobody's */
+	if (len > 0 && (int64_t)len > file_size - *ret_at) /* what is behind the end is nobody's */
 		len = (size_t)(file_size - *ret_at);
 	return len;
 }
