@@ -10,6 +10,7 @@
 
 #include "sentry/base/err.h"
 #include "sentry/base/iter.h"
+#include "sentry/base/log.h"
 
 #define PAGE	       PAGECACHE_PAGE
 #define DEFAULT_BUDGET (1ULL << 30)
@@ -106,6 +107,7 @@ static bool page_valid(const struct fuse_cache *cache, int64_t page)
 {
 	int64_t word = page / 64;
 
+	fb_assert(page >= 0);
 	return word < cache->valid_words && (cache->valid[word] >> (page % 64) & 1);
 }
 
@@ -144,6 +146,7 @@ static bool page_dirty(const struct fuse_cache *cache, int64_t page)
 {
 	int64_t word = page / 64;
 
+	fb_assert(page >= 0);
 	return word < cache->valid_words && (cache->dirty[word] >> (page % 64) & 1);
 }
 
@@ -160,6 +163,7 @@ static void set_valid(struct fuse_cache *cache, int64_t first, int64_t end, bool
 {
 	int64_t changed = 0;
 
+	fb_assert(first >= 0);
 	if (end > cache->valid_words * 64)
 		end = cache->valid_words * 64;
 	for (int64_t page = first; page < end; page++) {

@@ -111,6 +111,9 @@ int64_t generic_file_llseek(const struct op_ctx *ctx, struct file *file, int64_t
 			    int whence);
 int vfs_fsync(const struct op_ctx *ctx, struct file *file, int64_t start, int64_t end,
 	      bool datasync);
+/* posix_fadvise(2) and readahead(2): any offset, len 0 to the end. 0, -ESPIPE, -EINVAL, -EINTR. */
+int vfs_fadvise(const struct op_ctx *ctx, struct file *file, int64_t offset, int64_t len,
+		int advice);
 int vfs_fallocate(const struct op_ctx *ctx, struct file *file, int mode, int64_t offset,
 		  int64_t len);
 ssize_t vfs_copy_file_range(const struct op_ctx *ctx, struct file *in, int64_t *pos_in,

@@ -238,7 +238,7 @@ struct file_ops {
 		     bool datasync);
 	/* sync_file_range(2): the data of [start, end) is written. NULL: as fsync, of the data */
 	int (*write_range)(const struct op_ctx *ctx, struct file *file, int64_t start, int64_t end);
-	/* len 0: to the end; advice POSIX_FADV_*. NULL: ignored */
+	/* Both >= 0, their sum may be too large; len 0: to the end; advice POSIX_FADV_*. NULL: ignored */
 	int (*fadvise)(const struct op_ctx *ctx, struct file *file, int64_t offset, int64_t len,
 		       int advice);
 	/* NULL: -EOPNOTSUPP */

@@ -390,6 +390,19 @@ int vfs_fsync(const struct op_ctx *ctx, struct file *file, int64_t start, int64_
 	return file->op->fsync(ctx, file, start, end, datasync);
 }
 
+/* cf. generic_fadvise(): an offset is a number without sign there, so -1 is behind all bytes. */
+int vfs_fadvise(const struct op_ctx *ctx, struct file *file, int64_t offset, int64_t len,
+		int advice)
+{
+	if (S_ISFIFO(file->inode->mode))
+		return -ESPIPE;
+	if (len < 0 || advice < POSIX_FADV_NORMAL || advice > POSIX_FADV_NOREUSE)
+		return -EINVAL;
+	if (!file->op->fadvise || (file->fmode & FMODE_PATH))
+		return 0;
+	return file->op->fadvise(ctx, file, offset < 0 ? INT64_MAX : offset, len, advice);
+}
+
 /* Which modes exist and go together (cf. vfs_fallocate() in fs/open.c). */
 static int check_falloc_mode(int mode)
 {
