@@ -56,7 +56,7 @@ struct fuse_super {
 	uint32_t max_read;	    /* bytes; UINT32_MAX = unlimited */
 	atomic_ulong readahead_pages; /* of files that are opened from now on; read_ahead_kb */
 	uint32_t bdi_min_ratio, bdi_max_ratio; /* parts in a million; guarded by bdi.c's lock */
-	atomic_bool bdi_strict_limit;
+	atomic_bool bdi_strict_limit, bdi_power_on;
 	atomic_ullong attr_version; /* F23: bumped by every change of any inode's attributes */
 	atomic_ullong evict_count;  /* F24: inodes evicted with a link count */
 	atomic_ullong epoch;	    /* F08 */
