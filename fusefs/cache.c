@@ -420,12 +420,14 @@ static void sum_pages(struct fuse_cache *cache, int64_t first, int64_t end)
 static bool store_fill(struct fuse_cache *cache, const struct fuse_fill *fill, const void *data,
 		       size_t len)
 {
-	int64_t pos = fill->first * PAGE, end = fill->end * PAGE;
+	int64_t pos, end;
 	struct io_iter from;
 
 	if (fill->worthless || beyond_frontier(cache, fill->first) ||
 	    !reserve_pages(cache, fill->end))
 		return false;
+	pos = fill->first * PAGE;
+	end = fill->end * PAGE; /* there is one: it is among the pages that can be kept */
 	/* Old bytes of invalid pages must not show behind a short answer. */
 	if (pos + (int64_t)len < end && pagecache_size(&cache->data) > pos + (int64_t)len &&
 	    pagecache_fallocate(&cache->data, FALLOC_FL_ZERO_RANGE | FALLOC_FL_KEEP_SIZE,
@@ -684,12 +686,14 @@ int64_t fuse_cache_frontier(struct fuse_cache *cache)
 
 void fuse_cache_end_hole(struct fuse_cache *cache, struct fuse_fill *fill)
 {
-	int64_t pos = fill->first * PAGE, end = fill->end * PAGE, data;
+	int64_t pos, end, data;
 	int err = 0;
 
 	fb_mutex_lock(&cache->lock);
 	if (!fill->worthless && !beyond_frontier(cache, fill->first) &&
 	    reserve_pages(cache, fill->end)) {
+		pos = fill->first * PAGE;
+		end = fill->end * PAGE;
 		data = pagecache_seek(&cache->data, pos, SEEK_DATA);
 		if (data >= 0 && data < end)
 			err = pagecache_fallocate(&cache->data,

@@ -38,6 +38,12 @@ static inline int64_t fuse_pages_up(int64_t bytes)
 	return bytes / FUSE_PAGE + (bytes % FUSE_PAGE != 0);
 }
 
+/* Where a page begins; the one behind the last one has no position but the largest. */
+static inline int64_t fuse_page_pos(int64_t page)
+{
+	return page > INT64_MAX / FUSE_PAGE ? INT64_MAX : page * FUSE_PAGE;
+}
+
 /* Where the bytes end that are asked for at pos; no offset is beyond INT64_MAX. */
 static inline int64_t fuse_range_end(int64_t pos, uint64_t len)
 {

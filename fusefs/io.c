@@ -241,9 +241,8 @@ static ssize_t o_direct_read(const struct op_ctx *ctx, struct file *file, struct
 		return 0;
 	if (!in_parallel(file, asked, fuse_read_limit(fs)))
 		return direct_read(ctx, file, to, pos);
-	room = (room + most - 1) / most * most; /* cf. fuse_round_up() */
-	if (room < (int64_t)asked)
-		iter_truncate(to, (size_t)room);
+	if (room < (int64_t)asked) /* cf. fuse_round_up() */
+		iter_truncate(to, (size_t)((room + most - 1) / most * most));
 	n = to->count > fuse_read_limit(fs) ? fuse_direct_read(ctx, file, to, pos)
 					    : direct_read(ctx, file, to, pos);
 	to->count = asked - (n > 0 ? (size_t)n : 0);
@@ -712,21 +711,22 @@ static int64_t skip_hole(const struct op_ctx *ctx, struct file *file, int64_t po
 {
 	struct fuse_cache *cache = &fuse_i(file->inode)->cache;
 	int64_t data = fuse_seek_request(ctx, file->private, pos, SEEK_DATA);
+	int64_t page = pos / FUSE_PAGE, last;
 	struct fuse_fill fill;
 
-	if (data == -ENXIO)
-		data = fuse_pages_up(end) * FUSE_PAGE;
-	data = data < end ? data / FUSE_PAGE * FUSE_PAGE : fuse_pages_up(end) * FUSE_PAGE;
-	while (pos < data) {
-		int err = fuse_cache_begin_fill(cache, pos / FUSE_PAGE, data / FUSE_PAGE, &fill);
+	last = data == -ENXIO || data >= end ? fuse_pages_up(end) : data / FUSE_PAGE;
+	if (page >= last)
+		return pos;
+	while (page < last) {
+		int err = fuse_cache_begin_fill(cache, page, last, &fill);
 
 		if (err < 0)
 			return err;
 		if (err == 0)
 			fuse_cache_end_hole(cache, &fill);
-		pos = err ? pos / FUSE_PAGE * FUSE_PAGE + FUSE_PAGE : fill.end * FUSE_PAGE;
+		page = err ? page + 1 : fill.end;
 	}
-	return pos;
+	return fuse_page_pos(page);
 }
 
 /* How far the daemon says that data goes; the end if it does not say. */
@@ -756,7 +756,7 @@ static int64_t fill_run(const struct op_ctx *ctx, struct file *file, int64_t pos
 		return n;
 	iobuf_free(buf);
 	/* Invalidated meanwhile: once more. */
-	return fuse_cache_valid(cache, pos, 1) ? fill.end * FUSE_PAGE : pos;
+	return fuse_cache_valid(cache, pos, 1) ? fuse_page_pos(fill.end) : pos;
 }
 
 /*
