@@ -80,7 +80,8 @@ static const struct {
 	  "Linux does for a source that is none. No virtiofs (and so no DAX, SUBMOUNTS or "
 	  "MAP_ALIGNMENT)." },
 	{ "bdi", "A mount's shares of the dirty memory (max_ratio and others, strict_limit) are checked and "
-		 "kept, and have no effect: nobody counts that memory here." },
+		 "kept, and have no effect: nobody counts that memory here. Neither has power/control, and an event "
+		 "written to uevent is sent to nobody." },
 	{ "module parameters", "inval_wq is of Linux 6.19. It drops names that were looked up before it was "
 	  "set, too." },
 };

@@ -2,7 +2,8 @@
  * /sys/devices/virtual/bdi/0:NUMBER of each mount, from its mount to its unmount, and the links to
  * them in /sys/class/bdi (M06): how far the kernel reads ahead, which can be changed for the files
  * that are opened afterwards; and the shares of the dirty memory, which are checked and kept as by
- * Linux, and have no effect: nobody counts that memory here.
+ * Linux, and have no effect: nobody counts that memory here. No more has what is written to
+ * power/control.
  */
 #include <dirent.h>
 #include <string.h>
@@ -251,6 +252,38 @@ static int store_strict_limit(const struct op_ctx *ctx, const struct pseudo_key 
 	return err;
 }
 
+/* --- power -------------------------------------------------------------------------------- */
+
+static int show_power(const struct op_ctx *ctx, const struct pseudo_key *key, struct strbuf *out)
+{
+	struct superblock *sb = super_of(key);
+
+	(void)ctx;
+	if (!sb)
+		return -ENODEV;
+	strbuf_puts(out, atomic_load(&fuse_sb(sb)->bdi_power_on) ? "on\n" : "auto\n");
+	superblock_put(sb);
+	return 0;
+}
+
+static int store_power(const struct op_ctx *ctx, const struct pseudo_key *key, const char *text,
+		       size_t len)
+{
+	struct superblock *sb = super_of(key);
+	bool on;
+	int err;
+
+	(void)ctx;
+	(void)len;
+	if (!sb)
+		return -ENODEV;
+	err = sysfs_parse_power(text, &on);
+	if (!err)
+		atomic_store(&fuse_sb(sb)->bdi_power_on, on);
+	superblock_put(sb);
+	return err;
+}
+
 /* --- the directories ---------------------------------------------------------------------- */
 
 #define SHARE(name_, max_, unit_)                                                                  \
@@ -266,6 +299,10 @@ static int store_strict_limit(const struct op_ctx *ctx, const struct pseudo_key 
 		.name = (name_), .mode = S_IFREG | 0444, .show = sysfs_show_text, .data = (text_)  \
 	}
 
+static const struct pseudo_entry power_entries[] = {
+	SYSFS_POWER_ENTRIES(show_power, store_power),
+};
+
 static const struct pseudo_entry bdi_entries[] = {
 	SHARE("max_bytes", true, BYTES),
 	SHARE("max_ratio", true, PERCENT),
@@ -273,6 +310,7 @@ static const struct pseudo_entry bdi_entries[] = {
 	SHARE("min_bytes", false, BYTES),
 	SHARE("min_ratio", false, PERCENT),
 	SHARE("min_ratio_fine", false, FINE),
+	{.name = "power", .mode = S_IFDIR | 0755, .children = power_entries},
 	{.name = "read_ahead_kb",
 	 .mode = S_IFREG | 0644,
 	 .show = show_readahead,
@@ -283,6 +321,10 @@ static const struct pseudo_entry bdi_entries[] = {
 	 .show = show_strict_limit,
 	 .store = store_strict_limit},
 	{.name = "subsystem", .mode = S_IFLNK | 0777, .target = "../../../../class/bdi"},
+	{.name = "uevent",
+	 .mode = S_IFREG | 0644,
+	 .show = sysfs_show_nothing,
+	 .store = sysfs_store_uevent},
 	{.name = NULL},
 };
 

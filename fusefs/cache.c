@@ -10,6 +10,7 @@
 
 #include "sentry/base/err.h"
 #include "sentry/base/iter.h"
+#include "sentry/base/log.h"
 
 #define PAGE	       PAGECACHE_PAGE
 #define DEFAULT_BUDGET (1ULL << 30)
@@ -106,6 +107,7 @@ static bool page_valid(const struct fuse_cache *cache, int64_t page)
 {
 	int64_t word = page / 64;
 
+	fb_assert(page >= 0);
 	return word < cache->valid_words && (cache->valid[word] >> (page % 64) & 1);
 }
 
@@ -144,6 +146,7 @@ static bool page_dirty(const struct fuse_cache *cache, int64_t page)
 {
 	int64_t word = page / 64;
 
+	fb_assert(page >= 0);
 	return word < cache->valid_words && (cache->dirty[word] >> (page % 64) & 1);
 }
 
@@ -160,6 +163,7 @@ static void set_valid(struct fuse_cache *cache, int64_t first, int64_t end, bool
 {
 	int64_t changed = 0;
 
+	fb_assert(first >= 0);
 	if (end > cache->valid_words * 64)
 		end = cache->valid_words * 64;
 	for (int64_t page = first; page < end; page++) {
@@ -416,12 +420,14 @@ static void sum_pages(struct fuse_cache *cache, int64_t first, int64_t end)
 static bool store_fill(struct fuse_cache *cache, const struct fuse_fill *fill, const void *data,
 		       size_t len)
 {
-	int64_t pos = fill->first * PAGE, end = fill->end * PAGE;
+	int64_t pos, end;
 	struct io_iter from;
 
 	if (fill->worthless || beyond_frontier(cache, fill->first) ||
 	    !reserve_pages(cache, fill->end))
 		return false;
+	pos = fill->first * PAGE;
+	end = fill->end * PAGE; /* there is one: it is among the pages that can be kept */
 	/* Old bytes of invalid pages must not show behind a short answer. */
 	if (pos + (int64_t)len < end && pagecache_size(&cache->data) > pos + (int64_t)len &&
 	    pagecache_fallocate(&cache->data, FALLOC_FL_ZERO_RANGE | FALLOC_FL_KEEP_SIZE,
@@ -680,12 +686,14 @@ int64_t fuse_cache_frontier(struct fuse_cache *cache)
 
 void fuse_cache_end_hole(struct fuse_cache *cache, struct fuse_fill *fill)
 {
-	int64_t pos = fill->first * PAGE, end = fill->end * PAGE, data;
+	int64_t pos, end, data;
 	int err = 0;
 
 	fb_mutex_lock(&cache->lock);
 	if (!fill->worthless && !beyond_frontier(cache, fill->first) &&
 	    reserve_pages(cache, fill->end)) {
+		pos = fill->first * PAGE;
+		end = fill->end * PAGE;
 		data = pagecache_seek(&cache->data, pos, SEEK_DATA);
 		if (data >= 0 && data < end)
 			err = pagecache_fallocate(&cache->data,
@@ -972,16 +980,16 @@ size_t fuse_cache_take_changed(struct fuse_cache *cache, int64_t *pos, int64_t e
 	fb_mutex_lock(&cache->lock);
 	len = cache->tracked ? take_tracked(cache, &page, end, file_size, buf, room)
 			     : take_dirty(cache, &page, end, buf, room);
-	*pos = page * PAGE;
+	*pos = page <= page_of(INT64_MAX) ? page * PAGE : INT64_MAX; /* a daemon may say so large a size */
 	if (len > 0) {
-		*ret_at = page * PAGE - (int64_t)len;
+		*ret_at = (page - (int64_t)(len / PAGE)) * PAGE;
 		ret_busy->first = page_of(*ret_at);
 		ret_busy->end = page;
 		ret_busy->worthless = true;
 		list_add_tail(&cache->fills, &ret_busy->node);
 	}
 	fb_mutex_unlock(&cache->lock);
-	if (len > 0 && *ret_at + (int64_t)len > file_size) /* what is behind the end is nobody's */
+	if (len > 0 && (int64_t)len > file_size - *ret_at) /* what is behind the end is nobody's */
 		len = (size_t)(file_size - *ret_at);
 	return len;
 }

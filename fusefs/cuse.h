@@ -33,6 +33,7 @@ struct cuse {
 	dev_t rdev;
 	uint32_t max_read, max_write; /* bytes */
 	bool unrestricted_ioctl;
+	atomic_bool power_on; /* as power/control says; no effect */
 };
 
 /* A listed device, counted, or NULL. */

@@ -79,11 +79,49 @@ static int store_abort(const struct op_ctx *ctx, const struct pseudo_key *key, c
 	return 0;
 }
 
+static int show_power(const struct op_ctx *ctx, const struct pseudo_key *key, struct strbuf *out)
+{
+	struct cuse *cuse = cuse_by_id(key->num);
+
+	(void)ctx;
+	if (!cuse)
+		return -ENODEV;
+	strbuf_puts(out, atomic_load(&cuse->power_on) ? "on\n" : "auto\n");
+	cuse_put(cuse);
+	return 0;
+}
+
+static int store_power(const struct op_ctx *ctx, const struct pseudo_key *key, const char *text,
+		       size_t len)
+{
+	struct cuse *cuse = cuse_by_id(key->num);
+	bool on;
+	int err;
+
+	(void)ctx;
+	(void)len;
+	if (!cuse)
+		return -ENODEV;
+	err = sysfs_parse_power(text, &on);
+	if (!err)
+		atomic_store(&cuse->power_on, on);
+	cuse_put(cuse);
+	return err;
+}
+
+static const struct pseudo_entry power_entries[] = {
+	SYSFS_POWER_ENTRIES(show_power, store_power),
+};
+
 static const struct pseudo_entry device_entries[] = {
 	{.name = "abort", .mode = S_IFREG | 0200, .store = store_abort},
 	{.name = "dev", .mode = S_IFREG | 0444, .show = show_dev},
+	{.name = "power", .mode = S_IFDIR | 0755, .children = power_entries},
 	{.name = "subsystem", .mode = S_IFLNK | 0777, .target = "../../../../class/cuse"},
-	{.name = "uevent", .mode = S_IFREG | 0444, .show = show_uevent},
+	{.name = "uevent",
+	 .mode = S_IFREG | 0644,
+	 .show = show_uevent,
+	 .store = sysfs_store_uevent},
 	{.name = "waiting", .mode = S_IFREG | 0400, .show = show_waiting},
 	{.name = NULL},
 };

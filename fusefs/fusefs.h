@@ -38,6 +38,12 @@ static inline int64_t fuse_pages_up(int64_t bytes)
 	return bytes / FUSE_PAGE + (bytes % FUSE_PAGE != 0);
 }
 
+/* Where a page begins; the one behind the last one has no position but the largest. */
+static inline int64_t fuse_page_pos(int64_t page)
+{
+	return page > INT64_MAX / FUSE_PAGE ? INT64_MAX : page * FUSE_PAGE;
+}
+
 /* Where the bytes end that are asked for at pos; no offset is beyond INT64_MAX. */
 static inline int64_t fuse_range_end(int64_t pos, uint64_t len)
 {
@@ -56,7 +62,7 @@ struct fuse_super {
 	uint32_t max_read;	    /* bytes; UINT32_MAX = unlimited */
 	atomic_ulong readahead_pages; /* of files that are opened from now on; read_ahead_kb */
 	uint32_t bdi_min_ratio, bdi_max_ratio; /* parts in a million; guarded by bdi.c's lock */
-	atomic_bool bdi_strict_limit;
+	atomic_bool bdi_strict_limit, bdi_power_on;
 	atomic_ullong attr_version; /* F23: bumped by every change of any inode's attributes */
 	atomic_ullong evict_count;  /* F24: inodes evicted with a link count */
 	atomic_ullong epoch;	    /* F08 */

@@ -241,9 +241,8 @@ static ssize_t o_direct_read(const struct op_ctx *ctx, struct file *file, struct
 		return 0;
 	if (!in_parallel(file, asked, fuse_read_limit(fs)))
 		return direct_read(ctx, file, to, pos);
-	room = (room + most - 1) / most * most; /* cf. fuse_round_up() */
-	if (room < (int64_t)asked)
-		iter_truncate(to, (size_t)room);
+	if (room < (int64_t)asked) /* cf. fuse_round_up() */
+		iter_truncate(to, (size_t)((room + most - 1) / most * most));
 	n = to->count > fuse_read_limit(fs) ? fuse_direct_read(ctx, file, to, pos)
 					    : direct_read(ctx, file, to, pos);
 	to->count = asked - (n > 0 ? (size_t)n : 0);
@@ -260,7 +259,7 @@ static ssize_t read_known(const struct op_ctx *ctx, struct file *file, struct io
 	if (fuse_conn_has(fuse_conn_of(inode), FUSE_AUTO_INVAL_DATA) ||
 	    (int64_t)to->count > inode_size(inode) - *pos) /* F80 */
 		err = fuse_update_attributes(ctx, inode, file->private, STATX_SIZE);
-	if (err < 0)
+	if (err < 0 || to->count == 0)
 		return err;
 	if (!(atomic_load(&file->flags) & O_DIRECT))
 		return cached_read(ctx, file, to, pos);
@@ -279,12 +278,10 @@ ssize_t fuse_read_iter(const struct op_ctx *ctx, struct file *file, struct io_it
 		return -EIO;
 	if (!pos)
 		pos = &stream_pos;
-	if (to->count == 0)
-		return 0;
 	if (fuse_is_passthrough(ff))
-		return fuse_passthrough_read(ctx, file, to, pos, rwf);
+		return to->count > 0 ? fuse_passthrough_read(ctx, file, to, pos, rwf) : 0;
 	if (ff->open_flags & FOPEN_DIRECT_IO) {
-		ssize_t err = fuse_write_size(ctx, file->inode); /* F84 */
+		ssize_t err = to->count > 0 ? fuse_write_size(ctx, file->inode) : 0; /* F84 */
 
 		return err < 0 ? err : direct_read(ctx, file, to, pos);
 	}
@@ -656,6 +653,17 @@ static bool write_beside(const struct op_ctx *ctx, struct file *file, struct io_
 	return true;
 }
 
+/* What comes before the count is looked at (cf. fuse_cache_write_iter()). */
+static int write_nothing(const struct op_ctx *ctx, struct file *file)
+{
+	struct fuse_file *ff = file->private;
+
+	if (fuse_is_passthrough(ff) || (ff->open_flags & FOPEN_DIRECT_IO) ||
+	    !fuse_is_writeback(file->inode))
+		return 0;
+	return fuse_update_attributes(ctx, file->inode, ff, STATX_MODE); /* F90 */
+}
+
 ssize_t fuse_write_iter(const struct op_ctx *ctx, struct file *file, struct io_iter *from,
 			int64_t *pos, int rwf)
 {
@@ -669,7 +677,7 @@ ssize_t fuse_write_iter(const struct op_ctx *ctx, struct file *file, struct io_i
 	if (fuse_is_bad(inode))
 		return -EIO;
 	if (from->count == 0)
-		return 0;
+		return write_nothing(ctx, file);
 	if (!pos)
 		pos = &stream_pos;
 	if (may_go_beside(file, from, *pos) && write_beside(ctx, file, from, pos, rwf, &ret))
@@ -703,21 +711,22 @@ static int64_t skip_hole(const struct op_ctx *ctx, struct file *file, int64_t po
 {
 	struct fuse_cache *cache = &fuse_i(file->inode)->cache;
 	int64_t data = fuse_seek_request(ctx, file->private, pos, SEEK_DATA);
+	int64_t page = pos / FUSE_PAGE, last;
 	struct fuse_fill fill;
 
-	if (data == -ENXIO)
-		data = fuse_pages_up(end) * FUSE_PAGE;
-	data = data < end ? data / FUSE_PAGE * FUSE_PAGE : fuse_pages_up(end) * FUSE_PAGE;
-	while (pos < data) {
-		int err = fuse_cache_begin_fill(cache, pos / FUSE_PAGE, data / FUSE_PAGE, &fill);
+	last = data == -ENXIO || data >= end ? fuse_pages_up(end) : data / FUSE_PAGE;
+	if (page >= last)
+		return pos;
+	while (page < last) {
+		int err = fuse_cache_begin_fill(cache, page, last, &fill);
 
 		if (err < 0)
 			return err;
 		if (err == 0)
 			fuse_cache_end_hole(cache, &fill);
-		pos = err ? pos / FUSE_PAGE * FUSE_PAGE + FUSE_PAGE : fill.end * FUSE_PAGE;
+		page = err ? page + 1 : fill.end;
 	}
-	return pos;
+	return fuse_page_pos(page);
 }
 
 /* How far the daemon says that data goes; the end if it does not say. */
@@ -747,7 +756,7 @@ static int64_t fill_run(const struct op_ctx *ctx, struct file *file, int64_t pos
 		return n;
 	iobuf_free(buf);
 	/* Invalidated meanwhile: once more. */
-	return fuse_cache_valid(cache, pos, 1) ? fill.end * FUSE_PAGE : pos;
+	return fuse_cache_valid(cache, pos, 1) ? fuse_page_pos(fill.end) : pos;
 }
 
 /*

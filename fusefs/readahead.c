@@ -278,13 +278,13 @@ static void will_need(const struct op_ctx *ctx, struct file *file, int64_t offse
 static int dont_need(const struct op_ctx *ctx, struct file *file, int64_t offset, int64_t end)
 {
 	struct fuse_file *ff = file->private;
-	int64_t size = inode_size(ff->inode), first = (offset + FUSE_PAGE - 1) / FUSE_PAGE * FUSE_PAGE;
+	int64_t size = inode_size(ff->inode), first = fuse_pages_up(offset);
 	int err = fuse_write_pages(ctx, ff->inode, offset, end);
 
 	if (end < size)
 		end = end / FUSE_PAGE * FUSE_PAGE;
-	if (first < end)
-		fuse_cache_invalidate(&fuse_i(ff->inode)->cache, first, end);
+	if (first < fuse_pages_up(end)) /* else it may have no position */
+		fuse_cache_invalidate(&fuse_i(ff->inode)->cache, first * FUSE_PAGE, end);
 	return err == -EINTR ? err : 0;
 }
 

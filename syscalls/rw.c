@@ -104,7 +104,11 @@ static int64_t vectored_file(struct task *task, struct file *file, const uint64_
 	if (result)
 		return result;
 	iter_init_guest_iov(&iter, task, iov, args[2], total);
-	if (pos == POS_CURRENT && !rwf)
+	if (total == 0)
+		result = 0; /* not even the flags are looked at */
+	else if (rwf & ~RWF_KNOWN)
+		result = -EOPNOTSUPP;
+	else if (pos == POS_CURRENT && !rwf)
 		result = dir == DIR_READ ? vfs_read(ctx, file, &iter) : vfs_write(ctx, file, &iter);
 	else if (dir == DIR_READ)
 		result = vfs_pread(ctx, file, &iter, pos, rwf);
@@ -118,16 +122,12 @@ static int64_t vectored(struct task *task, const uint64_t *args, int64_t pos, in
 			enum direction dir)
 {
 	struct file *file = task_file(task, (int)args[0]);
-	unsigned need = dir == DIR_READ ? FMODE_READ : FMODE_WRITE;
 	int64_t result;
 
 	if (!file)
 		return -EBADF;
-	if (rwf & ~RWF_KNOWN)
-		result = -EOPNOTSUPP;
-	else if (!(file->fmode & need))
-		result = -EBADF; /* comes before the vector is looked at (cf. vfs_readv()) */
-	else
+	result = vfs_check_vectored(file, dir == DIR_READ ? FMODE_READ : FMODE_WRITE, pos);
+	if (!result)
 		result = vectored_file(task, file, args, pos, rwf, dir);
 	file_put(file);
 	return result;

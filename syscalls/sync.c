@@ -85,17 +85,12 @@ int64_t sys_sync_file_range(struct task *task, const uint64_t *args)
 int64_t sys_fadvise64(struct task *task, const uint64_t *args)
 {
 	struct file *file = task_file(task, (int)args[0]);
-	int64_t result = 0;
+	int64_t result;
 
 	if (!file)
 		return -EBADF;
-	if (S_ISFIFO(file->inode->mode))
-		result = -ESPIPE;
-	else if ((int64_t)args[2] < 0 || (unsigned)args[3] > POSIX_FADV_NOREUSE)
-		result = -EINVAL;
-	else if (file->op->fadvise && !(file->fmode & FMODE_PATH))
-		result = file->op->fadvise(task_ctx(task), file, (int64_t)args[1],
-					   (int64_t)args[2], (int)args[3]);
+	result =
+		vfs_fadvise(task_ctx(task), file, (int64_t)args[1], (int64_t)args[2], (int)args[3]);
 	file_put(file);
 	return result;
 }
@@ -103,7 +98,7 @@ int64_t sys_fadvise64(struct task *task, const uint64_t *args)
 int64_t sys_readahead(struct task *task, const uint64_t *args)
 {
 	struct file *file = task_file(task, (int)args[0]);
-	int64_t result = 0;
+	int64_t result;
 
 	if (!file)
 		return -EBADF;
@@ -111,9 +106,9 @@ int64_t sys_readahead(struct task *task, const uint64_t *args)
 		result = -EBADF;
 	else if (!S_ISREG(file->inode->mode) && !S_ISBLK(file->inode->mode))
 		result = -EINVAL;
-	else if (file->op->fadvise)
-		result = file->op->fadvise(task_ctx(task), file, (int64_t)args[1],
-					   (int64_t)args[2], POSIX_FADV_WILLNEED);
+	else
+		result = vfs_fadvise(task_ctx(task), file, (int64_t)args[1], (int64_t)args[2],
+				     POSIX_FADV_WILLNEED);
 	file_put(file);
 	return result;
 }

@@ -84,6 +84,12 @@ ssize_t vfs_write(const struct op_ctx *ctx, struct file *file, struct io_iter *f
 /* pread/pwrite and the v2 forms; offset -1: current position (a plain pread refuses it itself). */
 ssize_t vfs_pread(const struct op_ctx *ctx, struct file *file, struct io_iter *to, int64_t pos,
 		  int rwf);
+/*
+ * What readv(2), writev(2) and their kin look at before their vector; with nothing in it that is all
+ * they do, and the file's method is not called. need is FMODE_READ or FMODE_WRITE, pos -1 the current
+ * position. 0, -EBADF, -ESPIPE, -EINVAL.
+ */
+int vfs_check_vectored(const struct file *file, unsigned need, int64_t pos);
 /* A pread for splice(2) and its kin. */
 ssize_t vfs_splice_read(const struct op_ctx *ctx, struct file *file, struct io_iter *to,
 			int64_t pos);
@@ -105,6 +111,9 @@ int64_t generic_file_llseek(const struct op_ctx *ctx, struct file *file, int64_t
 			    int whence);
 int vfs_fsync(const struct op_ctx *ctx, struct file *file, int64_t start, int64_t end,
 	      bool datasync);
+/* posix_fadvise(2) and readahead(2): any offset, len 0 to the end. 0, -ESPIPE, -EINVAL, -EINTR. */
+int vfs_fadvise(const struct op_ctx *ctx, struct file *file, int64_t offset, int64_t len,
+		int advice);
 int vfs_fallocate(const struct op_ctx *ctx, struct file *file, int mode, int64_t offset,
 		  int64_t len);
 ssize_t vfs_copy_file_range(const struct op_ctx *ctx, struct file *in, int64_t *pos_in,

@@ -149,8 +149,11 @@ static int get_name(struct handle_walk *walk, struct dentry *dir, struct dentry 
 	struct kstat stat;
 	struct file *file;
 	int64_t from;
-	int err = vfs_getattr(walk->ctx, &path, &stat, STATX_INO, 0);
+	int err;
 
+	if (dir->sb->op->get_name)
+		return dir->sb->op->get_name(dir->inode, child->inode, name);
+	err = vfs_getattr(walk->ctx, &path, &stat, STATX_INO, 0);
 	if (err)
 		return err;
 	search.ino = stat.ino;
@@ -251,20 +254,28 @@ static int reconnect_path(struct handle_walk *walk, struct dentry *target)
 	return err;
 }
 
-/*
- * A file whose known names will not do gets the one that it has in the directory of its handle.
- */
+/* The directory that a file is in, with a reference: from its handle, or where that is known anyway. */
+static int parent_of_file(struct handle_walk *walk, const struct vfs_handle *handle,
+			  struct inode *file, struct inode **ret_dir)
+{
+	struct superblock *sb = file->sb;
+
+	if (sb->op->get_name)
+		return sb->op->get_parent(walk->ctx, file, ret_dir);
+	if (!sb->op->fh_to_parent)
+		return -ESTALE;
+	return sb->op->fh_to_parent(walk->ctx, sb, handle, ret_dir);
+}
+
+/* A file whose known names will not do gets the one that it has in its directory. */
 static int connect_file(struct handle_walk *walk, const struct vfs_handle *handle,
 			struct dentry *dentry)
 {
-	struct superblock *sb = dentry->sb;
 	struct dentry *dir, *found;
 	char name[NAME_MAX + 1];
 	struct inode *inode;
-	int err = -ESTALE;
+	int err = parent_of_file(walk, handle, dentry->inode, &inode);
 
-	if (sb->op->fh_to_parent)
-		err = sb->op->fh_to_parent(walk->ctx, sb, handle, &inode);
 	if (err)
 		return err;
 	dir = d_obtain_alias(inode);
@@ -284,6 +295,16 @@ static int connect_file(struct handle_walk *walk, const struct vfs_handle *handl
 	return err;
 }
 
+/* A file of a tree in memory is found under a name of it, if it still has one. */
+static struct dentry *any_place(struct handle_walk *walk, const struct vfs_handle *handle,
+				struct dentry *dentry)
+{
+	if (!dentry->sb->op->get_name || !dentry_test(dentry, DENTRY_DISCONNECTED) ||
+	    connect_file(walk, handle, dentry))
+		return dentry_get(dentry);
+	return d_find_alias(dentry->inode);
+}
+
 /* The place that `dentry` stands for, with a reference. cf. exportfs_decode_fh_raw() */
 static int find_place(struct handle_walk *walk, const struct vfs_handle *handle,
 		      struct dentry *dentry, struct dentry **ret_place)
@@ -297,7 +318,7 @@ static int find_place(struct handle_walk *walk, const struct vfs_handle *handle,
 	if (err)
 		return err;
 	if (!walk->connectable) {
-		*ret_place = dentry_get(dentry);
+		*ret_place = any_place(walk, handle, dentry);
 		return 0;
 	}
 	*ret_place = d_find_alias_below(inode, top);

@@ -9,6 +9,7 @@
 #ifndef FB_VFS_OPS_H
 #define FB_VFS_OPS_H
 
+#include <limits.h>
 #include <stdbool.h>
 #include <stddef.h>
 #include <stdint.h>
@@ -59,6 +60,11 @@ struct superblock_ops {
 			    const struct vfs_handle *handle, struct inode **ret_inode);
 	/* The directory that this one is in. none, may sleep */
 	int (*get_parent)(const struct op_ctx *ctx, struct inode *dir, struct inode **ret_parent);
+	/*
+	 * A name that `child` has in `dir`, or -ENOENT. NULL: the listing says it. Who has the method
+	 * knows the parents of files, too, and a handle leads to a place in the tree. none
+	 */
+	int (*get_name)(struct inode *dir, struct inode *child, char name[NAME_MAX + 1]);
 	/* umount2(MNT_FORCE): abort what is under way. */
 	void (*umount_begin)(struct superblock *sb);
 	/* No namespace has a mount of it any more; it may still be in use (umount -l). */
@@ -232,7 +238,7 @@ struct file_ops {
 		     bool datasync);
 	/* sync_file_range(2): the data of [start, end) is written. NULL: as fsync, of the data */
 	int (*write_range)(const struct op_ctx *ctx, struct file *file, int64_t start, int64_t end);
-	/* len 0: to the end; advice POSIX_FADV_*. NULL: ignored */
+	/* Both >= 0, their sum may be too large; len 0: to the end; advice POSIX_FADV_*. NULL: ignored */
 	int (*fadvise)(const struct op_ctx *ctx, struct file *file, int64_t offset, int64_t len,
 		       int advice);
 	/* NULL: -EOPNOTSUPP */

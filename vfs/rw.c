@@ -206,6 +206,21 @@ ssize_t vfs_pread(const struct op_ctx *ctx, struct file *file, struct io_iter *t
 	return err ? err : read_at(ctx, file, to, &pos, rwf);
 }
 
+/* In the order of do_preadv() and vfs_readv(). Directories have a method there, which refuses. */
+int vfs_check_vectored(const struct file *file, unsigned need, int64_t pos)
+{
+	bool able = need == FMODE_READ ? file->op->read_iter || inode_is_dir(file->inode)
+				       : file->op->write_iter != NULL;
+
+	if (file->fmode & FMODE_PATH)
+		return -EBADF;
+	if (pos != -1 && !takes_position(file))
+		return -ESPIPE;
+	if (!(file->fmode & need))
+		return -EBADF;
+	return able ? 0 : -EINVAL;
+}
+
 ssize_t vfs_splice_read(const struct op_ctx *ctx, struct file *file, struct io_iter *to,
 			int64_t pos)
 {
@@ -373,6 +388,19 @@ int vfs_fsync(const struct op_ctx *ctx, struct file *file, int64_t start, int64_
 	if (!file->op->fsync)
 		return -EINVAL;
 	return file->op->fsync(ctx, file, start, end, datasync);
+}
+
+/* cf. generic_fadvise(): an offset is a number without sign there, so -1 is behind all bytes. */
+int vfs_fadvise(const struct op_ctx *ctx, struct file *file, int64_t offset, int64_t len,
+		int advice)
+{
+	if (S_ISFIFO(file->inode->mode))
+		return -ESPIPE;
+	if (len < 0 || advice < POSIX_FADV_NORMAL || advice > POSIX_FADV_NOREUSE)
+		return -EINVAL;
+	if (!file->op->fadvise || (file->fmode & FMODE_PATH))
+		return 0;
+	return file->op->fadvise(ctx, file, offset < 0 ? INT64_MAX : offset, len, advice);
 }
 
 /* Which modes exist and go together (cf. vfs_fallocate() in fs/open.c). */

@@ -289,7 +289,7 @@ fi
 if [ "$who" = "uid 0" ]; then
 	cuse --name=one && @within 5 test -c /dev/one || @no "cuse: the device appears"
 	@is "cuse: node" "character special file 600 fe" stat -c '%F %a %t' /dev/one
-	@is "cuse: sysfs" "254:0 0 abort dev subsystem uevent waiting" \
+	@is "cuse: sysfs" "254:0 0 abort dev power subsystem uevent waiting" \
 		sh -c 'cd /sys/class/cuse/one && echo $(cat dev waiting) $(ls)'
 	@is "cuse: empty" 0 cuse_client /dev/one s
 	printf hello | cuse_client /dev/one w 5 2>/dev/null

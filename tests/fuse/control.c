@@ -329,6 +329,40 @@ static struct op_ctx ctx_in_sysfs(struct daemon *d)
 	return ctx_in(d, tree_of(d, "sysfs"));
 }
 
+/* As Linux 6.18 answers; cf. kobject_synth_uevent(). */
+Test(fuse_control, a_bdi_has_what_every_device_has) /* M06 */
+{
+#define UUID " 7a8b8c8d-0000-1111-2222-33334444AAAA"
+	static const char *const good[] = {"add", "remove\n", "change" UUID, "bind" UUID " A=b\n",
+					   "move" UUID " 1=2 c=d"};
+	static const char *const bad[] = {"\n", "bogus", "ADD", "add ", " add", "add\n\n", "add x",
+					  "add  " UUID, "add" UUID "x", "add" UUID " ",
+					  "add" UUID " A=", "add" UUID " =b", "add" UUID " A_=b",
+					  "add" UUID " a=b=c", "add" UUID " a=b ", "add" UUID "  a=b"};
+	struct daemon *d = daemon_start(NULL);
+	struct op_ctx ctx = ctx_in_sysfs(d);
+	struct kstat st;
+
+	cr_expect_str_eq(get(&ctx, bdi(d, "uevent")), "");
+	for (size_t i = 0; i < sizeof(good) / sizeof(good[0]); i++)
+		cr_expect_eq(set(&ctx, bdi(d, "uevent"), good[i]), (ssize_t)strlen(good[i]));
+	for (size_t i = 0; i < sizeof(bad) / sizeof(bad[0]); i++)
+		cr_expect_eq(set(&ctx, bdi(d, "uevent"), bad[i]), -EINVAL, "%s", bad[i]);
+	cr_assert_eq(stat_in(&ctx, bdi(d, "uevent"), &st), 0);
+	cr_expect_eq(st.mode, S_IFREG | 0644);
+	cr_assert_eq(stat_in(&ctx, bdi(d, ""), &st), 0);
+	cr_expect_eq(st.nlink, 3);
+	cr_expect_str_eq(get(&ctx, bdi(d, "power/control")), "auto\n");
+	cr_expect_eq(set(&ctx, bdi(d, "power/control"), "on\n"), 3);
+	cr_expect_eq(set(&ctx, bdi(d, "power/control"), "ON"), -EINVAL);
+	cr_expect_eq(set(&ctx, bdi(d, "power/control"), "on\n\n"), -EINVAL);
+	cr_expect_str_eq(get(&ctx, bdi(d, "power/control")), "on\n");
+	cr_expect_str_eq(get(&ctx, bdi(d, "power/runtime_status")), "unsupported\n");
+	cr_expect_eq(set(&ctx, bdi(d, "power/autosuspend_delay_ms"), "5"), -EIO);
+	fs_struct_put(ctx.fs);
+	DAEMON_STOP(d);
+}
+
 Test(fuse_control, a_bdi_has_shares_of_the_dirty_memory) /* M06 */
 {
 	struct daemon *d = daemon_start(NULL);

@@ -227,6 +227,8 @@ Test(cuse, the_device_comes_with_the_answer_and_goes_with_the_daemon) /* C04, C0
 	cr_expect_eq(world_stat("/sys/class/cuse/dev/abort").mode, S_IFREG | 0200);
 	cr_expect_str_eq(world_text("/sys/class/cuse/dev/waiting"), "0\n");
 	cr_expect_str_eq(world_text("/sys/class/cuse/dev/dev"), "254:0\n");
+	cr_expect_eq(world_stat("/sys/class/cuse/dev/uevent").mode, S_IFREG | 0644);
+	cr_expect_str_eq(world_text("/sys/class/cuse/dev/power/control"), "auto\n");
 	cr_expect(strstr(world_text("/proc/devices"), "254 dev\n"));
 	stop();
 	cr_expect_eq(world_open_error(&ctx, "/dev/dev", O_RDONLY), -ENOENT);

@@ -249,7 +249,7 @@ Test(fuse_read, async_read_asks_ahead_of_the_reader)
 
 static int advise(struct daemon *d, struct file *file, int64_t offset, int64_t len, int advice)
 {
-	return file->op->fadvise(&d->client.ctx, file, offset, len, advice);
+	return vfs_fadvise(&d->client.ctx, file, offset, len, advice);
 }
 
 /* F81: posix_fadvise(2) ends readahead, asks for pages, and drops them. */
@@ -277,6 +277,28 @@ Test(fuse_read, advice_is_taken)
 	read_at(d, file, 4096, 0); /* only whole pages are dropped */
 	check_read(d, expect_and_read(d, file, data, 4096, 1), 4096, 4096);
 	free(data);
+	client_close(d, file);
+	DAEMON_STOP(d);
+}
+
+/* Offsets that are behind everything, written as negative ones or not: nothing is dropped or asked for. */
+Test(fuse_read, advice_about_what_no_file_has)
+{
+	static const int64_t offsets[] = {INT64_MAX, INT64_MAX - 4096, -1, -4096, -4096000, INT64_MIN};
+	static const int64_t lens[] = {0, 1, 8192, 5000000, INT64_MAX};
+	struct daemon *d = daemon_start(NULL);
+	struct file *file = client_open_f(d, O_RDONLY, 4096, 0);
+	char data[4096];
+
+	memset(data, 'r', sizeof(data));
+	(void)expect_and_read(d, file, data, 4096, 0);
+	for (size_t i = 0; i < sizeof(offsets) / sizeof(offsets[0]); i++)
+		for (size_t j = 0; j < sizeof(lens) / sizeof(lens[0]); j++) {
+			cr_assert_eq(advise(d, file, offsets[i], lens[j], POSIX_FADV_DONTNEED), 0);
+			cr_assert_eq(advise(d, file, offsets[i], lens[j], POSIX_FADV_WILLNEED), 0);
+		}
+	cr_assert_eq(advise(d, file, 0, -1, POSIX_FADV_DONTNEED), -EINVAL);
+	read_at(d, file, 4096, 0); /* still there */
 	client_close(d, file);
 	DAEMON_STOP(d);
 }

@@ -71,6 +71,23 @@ static void finish(struct daemon *d, struct file *file)
 	DAEMON_STOP(d);
 }
 
+/* Behind the last page of the largest file there is no position to go on from. */
+Test(fuse_writeback, the_largest_size_of_a_file_is_no_end_of_the_search)
+{
+	struct daemon *d = start(0);
+	struct file *file = open_file(d, INT64_MAX, O_RDWR);
+	static const char page[4096];
+	struct step *w;
+
+	write_at(d, file, page, sizeof(page), 0);
+	w = expect_write(d, sizeof(page));
+	expect_setattr(d);
+	expect_error(d, FUSE_FLUSH, 5, ENOSYS);
+	cr_assert_eq(file->op->flush(CTX, file), 0);
+	check_write(w, 0, sizeof(page));
+	finish(d, file);
+}
+
 /* F90, F91, F58: two writes, and at close one WRITE, then the times, then FLUSH. */
 Test(fuse_writeback, close_sends_data_then_times_then_flush) /* B16, W07 */
 {

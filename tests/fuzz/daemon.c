@@ -103,6 +103,30 @@ static void serve(struct daemon *d, const uint8_t *msg)
 	free(drawn);
 }
 
+/* Does the client use positions at the edges of what there is, in place of those near the beginning? */
+static bool far;
+
+static int64_t place(unsigned what, int64_t near)
+{
+	static const int64_t places[] = {
+		INT64_MAX, INT64_MAX - 1, INT64_MAX - 4095, INT64_MAX - 4096, INT64_MAX - 5000,
+		INT64_MAX - 8191, 1LL << 62, 1LL << 51, 1LL << 42, (1LL << 42) - 4096, 1LL << 32,
+		UINT32_MAX, 0, 1, 4095, 4096, -1, -4096, INT64_MIN};
+
+	return far ? places[what % (sizeof(places) / sizeof(places[0]))] : near;
+}
+
+/* Calls that take two positions and nothing else; only far. */
+static void advise(const struct op_ctx *ctx, struct file *file, unsigned what)
+{
+	int64_t from = place(what, 0), len = place(what / 2, 0);
+
+	(void)vfs_fadvise(ctx, file, from, len, POSIX_FADV_DONTNEED);
+	(void)vfs_fadvise(ctx, file, from, len, POSIX_FADV_WILLNEED);
+	if (file->op->write_range && from >= 0 && len >= from)
+		(void)file->op->write_range(ctx, file, from, len);
+}
+
 static void ask_file(struct daemon *d, struct file *file, unsigned what)
 {
 	static const unsigned commands[] = {_IO('E', 1), _IOR('E', 2, int), _IOWR('E', 3, char[200]),
@@ -123,8 +147,8 @@ static void change_file(const struct op_ctx *ctx, struct file *file, unsigned wh
 	struct fileattr fa = {.flags = what};
 
 	switch (what % 6) {
-	case 0: (void)vfs_ftruncate(ctx, file, what * 100); break;
-	case 1: (void)vfs_fallocate(ctx, file, what / 6 % 4, what * 10, 5000); break;
+	case 0: (void)vfs_ftruncate(ctx, file, place(what / 6, what * 100)); break;
+	case 1: (void)vfs_fallocate(ctx, file, what / 6 % 4, place(what / 3, what * 10), 5000); break;
 	case 2: (void)vfs_setxattr(ctx, &file->path, "user.a", "value", 5, 0); break;
 	case 3: (void)vfs_removexattr(ctx, &file->path, "user.a"); break;
 	case 4: (void)notify_change(ctx, &file->path, &attr); break;
@@ -148,8 +172,12 @@ static void lock_file(const struct op_ctx *ctx, struct file *file, unsigned what
 
 static void map_file(const struct op_ctx *ctx, struct file *file, unsigned what)
 {
-	struct mmap_request req = {.offset = what % 3 * 4096, .length = 1 + what * 1000};
+	int64_t offset = place(what, what % 3 * 4096) & ~4095LL;
+	struct mmap_request req = {.offset = offset, .length = 1 + what * 1000};
 	int hostfd;
+
+	if (offset < 0 || offset > INT64_MAX - 4096 - (int64_t)req.length)
+		return; /* as mmap(2) */
 
 	req.prot = what & 1 ? PROT_READ | PROT_WRITE : PROT_READ;
 	req.flags = what & 2 ? MAP_SHARED : MAP_PRIVATE;
@@ -161,18 +189,23 @@ static void map_file(const struct op_ctx *ctx, struct file *file, unsigned what)
 static void use_file(struct daemon *d, struct file *file, unsigned what)
 {
 	const struct op_ctx *ctx = &d->client.ctx;
-	int64_t from = what, to = 3 * what;
+	int64_t from = place(what / 14, what), to = place(what / 7, 3 * what);
 	char *buf = calloc(1, 8192), *target;
 	struct kstatfs statfs;
 
 	switch (what % 14) {
-	case 0: (void)client_pread(d, file, buf, 5000, what * 16); break;
-	case 1: (void)client_pwrite(d, file, buf, 5000, what * 16); break;
+	case 0: (void)client_pread(d, file, buf, 5000, place(what / 14, what * 16)); break;
+	case 1: (void)client_pwrite(d, file, buf, 5000, place(what / 14, what * 16)); break;
 	case 2: (void)client_readdir(d, file, buf, 8192, 4096); break;
 	case 3: (void)vfs_getxattr(ctx, &file->path, "user.a", buf, what); break;
 	case 4: (void)vfs_listxattr(ctx, &file->path, buf, what); break;
-	case 5: (void)vfs_llseek(ctx, file, what, SEEK_DATA); break;
-	case 6: ask_file(d, file, what / 14); break;
+	case 5: (void)vfs_llseek(ctx, file, place(what / 14, what), SEEK_DATA); break;
+	case 6:
+		if (far)
+			advise(ctx, file, what / 14);
+		else
+			ask_file(d, file, what / 14);
+		break;
 	case 7: map_file(ctx, file, what / 14); break;
 	case 8: change_file(ctx, file, what / 14); break;
 	case 9: lock_file(ctx, file, what / 14); break;
@@ -258,6 +291,7 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
 	config.no_init = next_byte() & 1;
 	config.flags = FUSE_BIG_WRITES | FUSE_ATOMIC_O_TRUNC;
 	how = next_byte();
+	far = how & 128;
 	if (how & 1)
 		config.flags |= FUSE_DO_READDIRPLUS | FUSE_PARALLEL_DIROPS;
 	if (how & 64)

@@ -335,6 +335,10 @@ static void direct(void)
 	step("close"); close(fd);
 	step("FOPEN_DIRECT_IO"); fd = open_("direct", O_RDWR); TELL(pread(fd, at, 5000, 100));
 	step("write"); TELL(pwrite(fd, at, 5000, 100));
+	step("write nothing"); TELL(pwrite(fd, at, 0, 100));
+	step("fstat"); fstat(fd, &(struct stat){0});
+	step("read nothing"); TELL(pread(fd, at, 0, 100));
+	step("fstat again"); fstat(fd, &(struct stat){0});
 	step("a large write"); TELL(pwrite(fd, at, 300000, 0));
 	step("a large read"); TELL(pread(fd, at, 300000, 0));
 	step("read behind the end"); TELL(pread(fd, at, 10, 400000));
@@ -368,6 +372,7 @@ static void copies(void)
 
 static void cached_writes(void)
 {
+	struct iovec none = {buf, 0};
 	int fd, other;
 
 	step("create"); fd = open_("c", O_RDWR | O_CREAT);
@@ -394,7 +399,12 @@ static void cached_writes(void)
 	step("close the other"); close(fd);
 	step("append"); fd = open_("c", O_WRONLY | O_APPEND); write(fd, "abc", 3);
 	step("close"); close(fd);
-	step("write in the middle"); fd = open_("old", O_RDWR); pwrite(fd, "m", 1, PAGE + 7);
+	step("open the old one"); fd = open_("old", O_RDWR);
+	step("read nothing"); TELL(pread(fd, buf, 0, 0));
+	step("read nothing behind the end"); TELL(pread(fd, buf, 0, 1000 * PAGE));
+	step("write nothing"); TELL(pwrite(fd, buf, 0, 0));
+	step("an empty vector"); TELL(writev(fd, &none, 1));
+	step("write in the middle"); pwrite(fd, "m", 1, PAGE + 7);
 	step("apart: write over two pages"); pwrite(fd, "mmmm", 4, 3 * PAGE - 2);
 	step("apart: read of the first"); pread(fd, buf, 10, PAGE);
 	step("syncfs"); syncfs(fd);

@@ -41,6 +41,19 @@ static void nonblock(int fd)
 	fcntl(fd, F_SETFL, fcntl(fd, F_GETFL) | O_NONBLOCK);
 }
 
+/* A count of 0 is too little, an empty vector never comes to the device. */
+static void nothing(int fd)
+{
+	struct iovec none = {buf, 0};
+
+	SHOW("read of nothing", read(fd, buf, 0));
+	SHOW("write of nothing", write(fd, buf, 0));
+	SHOW("readv without segments", readv(fd, &none, 0));
+	SHOW("writev without segments", writev(fd, &none, 0));
+	SHOW("readv of an empty one", readv(fd, &none, 1));
+	SHOW("writev of an empty one", writev(fd, &none, 1));
+}
+
 static void unattached(void)
 {
 	int fd = dev_open(), null = open("/dev/null", O_RDWR), other = dev_open();
@@ -54,6 +67,7 @@ static void unattached(void)
 	SHOW("read", read(fd, buf, sizeof(buf)));
 	SHOW("write", write(fd, &out, 16));
 	SHOW("write of one byte", write(fd, &out, 1));
+	nothing(fd);
 	show_poll("nothing", fd);
 	SHOW("O_ASYNC", fcntl(fd, F_SETFL, O_ASYNC));
 	SHOW("unknown ioctl", ioctl(fd, 0x1234, 0));
@@ -110,6 +124,7 @@ static void init(void)
 	puts("# INIT");
 	must(dev_mount(fd), "mount");
 	SHOW("a small buffer", read(fd, buf, 8191));
+	nothing(fd);
 	show_poll("INIT waits", fd);
 	SHOW("INIT", get(fd));
 	printf("opcode %u unique %llu node %llu uid %u gid %u extensions %u padding %u\n", in->opcode,

@@ -54,6 +54,7 @@ static void directory(void)
 static void rarer(void)
 {
 	char list[100];
+	struct iovec none = {list, 0};
 	struct stat st;
 	int fd;
 
@@ -67,6 +68,12 @@ static void rarer(void)
 	step("stat of it"); stat("other", &st);
 	step("punch a hole"); fd = open("other", O_RDWR); fallocate(fd, 3, 100, 200);
 	step("SEEK_HOLE"); lseek(fd, 0, SEEK_HOLE); close(fd);
+	step("open it"); fd = open("other", O_RDWR);
+	step("read nothing"); read(fd, list, 0);
+	step("write nothing"); write(fd, list, 0);
+	step("read an empty vector"); readv(fd, &none, 1);
+	step("write an empty vector"); writev(fd, &none, 1);
+	step("close it"); close(fd);
 }
 
 /* A program of 64-bit Linux that does no more than exit(0): header, one segment, code. */

@@ -233,6 +233,10 @@ static void syncing(int fd)
 	TRY(sync_file_range(fd, -1, 10, 0));
 	SHOW("fadvise", syscall(SYS_fadvise64, fd, 0, 10, POSIX_FADV_WILLNEED));
 	SHOW("fadvise bad", syscall(SYS_fadvise64, fd, 0, 10, 99));
+	SHOW("fadvise negative offset", syscall(SYS_fadvise64, fd, -10, 0, POSIX_FADV_DONTNEED));
+	SHOW("fadvise negative length", syscall(SYS_fadvise64, fd, 0, -10, POSIX_FADV_DONTNEED));
+	SHOW("readahead negative offset", readahead(fd, -10, 10));
+	SHOW("readahead too long", readahead(fd, 0, -1));
 	TRY(readahead(fd, 0, 10));
 	TRY(fsync(99));
 }

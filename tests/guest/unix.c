@@ -68,6 +68,21 @@ static void reset(void)
 	close(s[0]);
 }
 
+/* One empty packet that nobody read is none, two of them are. */
+static void reset_by_packets(int packets)
+{
+	int s[2], err;
+	socklen_t len = sizeof(err);
+
+	MUST(socketpair(AF_UNIX, SOCK_SEQPACKET, 0, s));
+	for (int i = 0; i < packets; i++)
+		MUST(write(s[0], "", 0));
+	close(s[1]);
+	MUST(getsockopt(s[0], SOL_SOCKET, SO_ERROR, &err, &len));
+	printf("%d empty packets unread: %s\n", packets, err ? strerrorname_np(err) : "no error");
+	close(s[0]);
+}
+
 static void datagrams(void)
 {
 	struct sockaddr_un un, from;
@@ -388,6 +403,9 @@ int main(void)
 {
 	pairs();
 	reset();
+	reset_by_packets(0);
+	reset_by_packets(1);
+	reset_by_packets(2);
 	datagrams();
 	listening();
 	abstract();

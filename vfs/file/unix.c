@@ -124,7 +124,20 @@ static void unix_hang_up(struct unix_sock *peer, bool reset)
 	waitq_wake_all(&peer->sock.wq, POLL_EVERYTHING);
 }
 
-/* Bytes that nobody read mean ECONNRESET for the peer (cf. unix_release_sock()). */
+/*
+ * What nobody read means ECONNRESET for the peer, but not one empty packet: Linux takes it for urgent
+ * data that was read (cf. unix_release_sock()).
+ */
+static bool has_unread(const struct list_node *rx)
+{
+	const struct unix_skb *first;
+
+	if (list_empty(rx))
+		return false;
+	first = list_first(rx, struct unix_skb, node);
+	return first->len > first->off || first->node.next != rx;
+}
+
 void unix_release_sock(struct unix_sock *sk, bool embryo)
 {
 	struct list_node rx = LIST_INIT(rx);
@@ -143,7 +156,7 @@ void unix_release_sock(struct unix_sock *sk, bool embryo)
 	fb_mutex_unlock(&sk->sock.lock);
 	waitq_wake_all(&sk->peer_wait, 0);
 	if (peer && sk->sock.type != SOCK_DGRAM)
-		unix_hang_up(peer, embryo || !list_empty(&rx));
+		unix_hang_up(peer, embryo || has_unread(&rx));
 	unix_put(peer);
 	unix_skb_purge(&rx);
 	unix_put(sk);

@@ -205,6 +205,19 @@ static int entry_owner(struct superblock *sb, const struct pseudo_key *key,
 	return fs->owner ? fs->owner(key, entry, ret_uid, ret_gid) : 0;
 }
 
+/* Of a directory, each of the table's directories counts; others come and go, and do not. */
+static uint32_t links_of(const struct pseudo_entry *entry)
+{
+	const struct pseudo_entry *child;
+	uint32_t links = 2;
+
+	if (!S_ISDIR(entry->mode))
+		return 1;
+	for (child = entry->children; child && child->name; child++)
+		links += S_ISDIR(child->mode) ? 1 : 0;
+	return links;
+}
+
 static struct inode *inode_make(struct superblock *sb, const struct pseudo_entry *entry,
 				const struct pseudo_key *key, uint64_t ino, uid_t uid, gid_t gid)
 {
@@ -216,7 +229,7 @@ static struct inode *inode_make(struct superblock *sb, const struct pseudo_entry
 	made->entry = entry;
 	made->key = *key;
 	made->inode.ino = ino;
-	made->inode.nlink = S_ISDIR(entry->mode) ? 2 : 1;
+	made->inode.nlink = links_of(entry);
 	if (S_ISDIR(entry->mode)) {
 		made->inode.op = &pseudo_dir_iops;
 		made->inode.fop = &pseudo_dir_fops;

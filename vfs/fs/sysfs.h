@@ -21,4 +21,30 @@ extern struct pseudo_dir sysfs_fs, sysfs_class, sysfs_devices, sysfs_virtual, sy
 /* pseudo_entry.show: entry.data, a constant text, and a newline. */
 int sysfs_show_text(const struct op_ctx *ctx, const struct pseudo_key *key, struct strbuf *out);
 
+/* ---- sysfs_device.c: what every device has ---- */
+
+/* pseudo_entry.store of uevent: an event that makes sense is sent to nobody. 0 or -EINVAL. */
+int sysfs_store_uevent(const struct op_ctx *ctx, const struct pseudo_key *key, const char *text,
+		       size_t len);
+/* What was written to power/control: does the device always have power? 0 or -EINVAL. */
+int sysfs_parse_power(const char *text, bool *ret_on);
+int sysfs_show_nothing(const struct op_ctx *ctx, const struct pseudo_key *key, struct strbuf *out);
+int sysfs_show_no_delay(const struct op_ctx *ctx, const struct pseudo_key *key, struct strbuf *out);
+int sysfs_store_no_delay(const struct op_ctx *ctx, const struct pseudo_key *key, const char *text,
+			 size_t len);
+
+/* The entries of its power directory; it keeps what the control file says. */
+#define SYSFS_POWER_ENTRIES(show_control_, store_control_)                                         \
+	{.name = "autosuspend_delay_ms", .mode = S_IFREG | 0644, .show = sysfs_show_no_delay,      \
+	 .store = sysfs_store_no_delay},                                                           \
+	{.name = "control", .mode = S_IFREG | 0644, .show = (show_control_),                       \
+	 .store = (store_control_)},                                                               \
+	{.name = "runtime_active_time", .mode = S_IFREG | 0444, .show = sysfs_show_text,           \
+	 .data = "0"},                                                                             \
+	{.name = "runtime_status", .mode = S_IFREG | 0444, .show = sysfs_show_text,                \
+	 .data = "unsupported"},                                                                   \
+	{.name = "runtime_suspended_time", .mode = S_IFREG | 0444, .show = sysfs_show_text,        \
+	 .data = "0"},                                                                             \
+	{.name = NULL}
+
 #endif

@@ -7,6 +7,7 @@
 #include <unistd.h>
 
 #include "tests/unit/vfs/files_fixture.h"
+#include "vfs/handle.h"
 #include "vfs/readdir.h"
 #include "vfs/strbuf.h"
 #include "vfs/xattr.h"
@@ -533,6 +534,104 @@ Test(tmpfs, deep_tree_with_hard_links_is_dropped_without_recursion)
 	path_put(&sub);
 	path_put(&dir);
 	free(name);
+}
+
+/* ---- file handles ---- */
+
+static struct vfs_handle handle_of(const char *name)
+{
+	struct vfs_handle handle = { .bytes = HANDLE_BYTES_MAX };
+	struct path path;
+
+	cr_assert_eq(path_lookup(&root_ctx, NULL, name, 0, &path), 0, "lookup %s", name);
+	cr_assert_eq(vfs_name_to_handle(&path, HANDLE_OPENABLE, &handle), 0);
+	path_put(&path);
+	return handle;
+}
+
+/* Where a handle leads when no name is cached. */
+static const char *place_of(const struct vfs_handle *handle)
+{
+	static char place[64];
+	struct path root;
+	struct file *file;
+	char *name;
+	int err;
+
+	dcache_shrink(0);
+	fs_get_root(root_ctx.fs, &root);
+	err = vfs_open_by_handle(&root_ctx, &root, handle, O_PATH, &file);
+	if (err) {
+		snprintf(place, sizeof(place), "%d", err);
+	} else {
+		name = d_path(&file->path, &root);
+		snprintf(place, sizeof(place), "%s", name);
+		free(name);
+		file_put(file);
+	}
+	path_put(&root);
+	return place;
+}
+
+/* cf. shmem_fh_to_dentry(): Linux has the dentries of a tmpfs in memory as long as the inodes. */
+Test(tmpfs, a_handle_leads_to_a_place_that_is_not_cached)
+{
+	struct vfs_handle dir, file, link;
+
+	cr_assert_eq(make_dir("/a"), 0);
+	cr_assert_eq(make_dir("/a/b"), 0);
+	make_file("/a/b/f", "");
+	cr_assert_eq(vfs_symlink(&root_ctx, NULL, "/a/b/l", "x"), 0);
+	dir = handle_of("/a/b");
+	file = handle_of("/a/b/f");
+	link = handle_of("/a/b/l");
+	cr_expect_str_eq(place_of(&dir), "/a/b");
+	cr_expect_str_eq(place_of(&file), "/a/b/f");
+	cr_expect_str_eq(place_of(&link), "/a/b/l");
+	cr_assert_eq(move("/a", "/c", 0), 0);
+	cr_assert_eq(move("/c/b/f", "/c/g", 0), 0);
+	cr_expect_str_eq(place_of(&dir), "/c/b");
+	cr_expect_str_eq(place_of(&file), "/c/g");
+	cr_assert_eq(move("/c/b", "/c/g", RENAME_EXCHANGE), 0);
+	cr_expect_str_eq(place_of(&dir), "/c/g");
+	cr_expect_str_eq(place_of(&file), "/c/b");
+	cr_expect_str_eq(place_of(&link), "/c/g/l");
+}
+
+Test(tmpfs, a_handle_lasts_as_long_as_a_name)
+{
+	struct vfs_handle file, dir;
+	struct path path;
+
+	cr_assert_eq(make_dir("/d"), 0);
+	make_file("/f", "");
+	file = handle_of("/f");
+	dir = handle_of("/d");
+	cr_assert_eq(path_lookup(&root_ctx, NULL, "/f", 0, &path), 0);
+	cr_assert_eq(vfs_link(&root_ctx, &path, NULL, "/d/g"), 0);
+	path_put(&path);
+	cr_expect_str_eq(place_of(&file), "/d/g", "the latest of its names");
+	cr_assert_eq(vfs_unlink(&root_ctx, NULL, "/f"), 0);
+	cr_expect_str_eq(place_of(&file), "/d/g");
+	cr_assert_eq(vfs_unlink(&root_ctx, NULL, "/d/g"), 0);
+	cr_expect_str_eq(place_of(&file), "-116"); /* ESTALE */
+	cr_assert_eq(vfs_rmdir(&root_ctx, NULL, "/d"), 0);
+	cr_expect_str_eq(place_of(&dir), "-116");
+}
+
+/* It has a file, and no place: nobody has kept in mind where the other name is. */
+Test(tmpfs, a_handle_of_a_file_that_lost_its_latest_name_can_be_opened)
+{
+	struct vfs_handle handle;
+	struct path path;
+
+	make_file("/f", "");
+	handle = handle_of("/f");
+	cr_assert_eq(path_lookup(&root_ctx, NULL, "/f", 0, &path), 0);
+	cr_assert_eq(vfs_link(&root_ctx, &path, NULL, "/g"), 0);
+	path_put(&path);
+	cr_assert_eq(vfs_unlink(&root_ctx, NULL, "/g"), 0);
+	cr_expect_str_eq(place_of(&handle), "/");
 }
 
 /* ---- options ---- */

@@ -1,4 +1,9 @@
-/* File handles of tmpfs: the inode's number, and a word that no other instance would give it. */
+/*
+ * File handles of tmpfs: the inode's number, and a word that no other instance would give it. The
+ * inode is there as long as it has a name; Linux has its dentry in memory, too, here it may have to
+ * be made again.
+ */
+#include <string.h>
 #include <xxhash.h>
 
 #include "sentry/base/err.h"
@@ -51,4 +56,40 @@ int tmpfs_fh_to_inode(const struct op_ctx *ctx, struct superblock *sb,
 	}
 	*ret_inode = inode;
 	return 0;
+}
+
+int tmpfs_get_parent(const struct op_ctx *ctx, struct inode *inode, struct inode **ret_parent)
+{
+	struct tmpfs_info *info = tmpfs_info(inode->sb);
+	struct inode *home;
+
+	(void)ctx;
+	fb_mutex_lock(&info->lock);
+	home = tmpfs_i(inode)->home;
+	if (home)
+		inode_get(home);
+	fb_mutex_unlock(&info->lock);
+	if (!home)
+		return -ESTALE;
+	*ret_parent = home;
+	return 0;
+}
+
+int tmpfs_get_name(struct inode *dir, struct inode *child, char name[NAME_MAX + 1])
+{
+	struct tmpfs_info *info = tmpfs_info(dir->sb);
+	const struct tmpfs_dirent *dirent;
+	int64_t off = 0;
+	int err = -ENOENT;
+
+	fb_mutex_lock(&info->lock);
+	while ((dirent = dirtable_next(&tmpfs_i(dir)->dir, off)) && dirent->inode != child)
+		off = dirent->off + 1;
+	if (dirent) {
+		memcpy(name, dirent->name, dirent->len);
+		name[dirent->len] = '\0';
+		err = 0;
+	}
+	fb_mutex_unlock(&info->lock);
+	return err;
 }

@@ -23,6 +23,22 @@ static struct tmpfs_dirent *dirent_for(const struct dentry *dentry)
 	return dirent_new(dentry->name, dentry->name_len, dentry->hash);
 }
 
+/* With the lock held, as the next one. There is room for it. */
+static void add_entry(struct inode *dir, struct tmpfs_dirent *dirent)
+{
+	dirtable_insert(&tmpfs_i(dir)->dir, dirent);
+	tmpfs_i(dirent->inode)->home = dir;
+}
+
+static void remove_entry(struct inode *dir, struct tmpfs_dirent *dirent)
+{
+	struct tmpfs_inode *ti = tmpfs_i(dirent->inode);
+
+	dirtable_remove(&tmpfs_i(dir)->dir, dirent);
+	if (ti->home == dir)
+		ti->home = NULL;
+}
+
 /* What a change of its entries does to a directory. */
 static void dir_changed(struct inode *dir, int entries, int subdirs)
 {
@@ -80,7 +96,7 @@ static int dir_enter(struct inode *dir, struct dentry *dentry, struct inode *ino
 		err = dirtable_reserve(&tmpfs_i(dir)->dir);
 	if (!err) {
 		dirent->inode = inode_get(inode);
-		dirtable_insert(&tmpfs_i(dir)->dir, dirent);
+		add_entry(dir, dirent);
 	}
 	fb_mutex_unlock(&info->lock);
 	if (err)
@@ -230,7 +246,7 @@ static int remove_name(struct inode *dir, struct dentry *dentry)
 	else if (inode_is_dir(dirent->inode) && tmpfs_i(dirent->inode)->dir.nr > 0)
 		err = -ENOTEMPTY;
 	else
-		dirtable_remove(&tmpfs_i(dir)->dir, dirent);
+		remove_entry(dir, dirent);
 	fb_mutex_unlock(&info->lock);
 	if (err)
 		return err;
@@ -273,6 +289,8 @@ static int exchange(struct inode *old_dir, struct dentry *old_dentry, struct ino
 	swap = a->inode;
 	a->inode = b->inode;
 	b->inode = swap;
+	tmpfs_i(a->inode)->home = old_dir;
+	tmpfs_i(b->inode)->home = new_dir;
 	/* How many subdirectories new_dir wins. */
 	moved = inode_is_dir(b->inode) - inode_is_dir(a->inode);
 	inode_touch(a->inode, S_CTIME);
@@ -349,12 +367,12 @@ static int rename_locked(struct inode *old_dir, struct dentry *old_dentry, struc
 	if (dirtable_reserve(to) || dirtable_reserve(from))
 		return -ENOMEM;
 	if (victim)
-		dirtable_remove(to, victim);
-	dirtable_remove(from, old);
+		remove_entry(new_dir, victim);
+	remove_entry(old_dir, old);
 	parts->fresh->inode = old->inode;
-	dirtable_insert(to, parts->fresh);
+	add_entry(new_dir, parts->fresh);
 	if (parts->whiteout)
-		dirtable_insert(from, parts->whiteout);
+		add_entry(old_dir, parts->whiteout);
 	*ret_old = old;
 	*ret_victim = victim;
 	return 0;

@@ -242,6 +242,8 @@ static const struct superblock_ops tmpfs_sb_ops = {
 	.statfs = tmpfs_statfs,
 	.encode_fh = tmpfs_encode_fh,
 	.fh_to_inode = tmpfs_fh_to_inode,
+	.get_parent = tmpfs_get_parent,
+	.get_name = tmpfs_get_name,
 	.put_super = tmpfs_put_super,
 	.show_options = tmpfs_show_options,
 };

@@ -9,6 +9,7 @@
 #ifndef FB_TMPFS_INTERNAL_H
 #define FB_TMPFS_INTERNAL_H
 
+#include <limits.h>
 #include <stdatomic.h>
 #include <stdbool.h>
 #include <stddef.h>
@@ -60,6 +61,11 @@ struct tmpfs_inode {
 	};
 	struct simple_xattrs xattrs;	   /* guarded by tmpfs_info.lock */
 	struct acl_store acls;
+	/*
+	 * A directory that has an entry for it, which keeps it alive; NULL: there is none, or the one
+	 * that was known has gone and there are others. Guarded by tmpfs_info.lock.
+	 */
+	struct inode *home;
 	struct tmpfs_inode *doomed_next;   /* guarded by tmpfs_info.lock */
 };
 
@@ -123,6 +129,8 @@ int tmpfs_encode_fh(struct inode *inode, struct inode *parent, bool only_id,
 		    struct vfs_handle *handle);
 int tmpfs_fh_to_inode(const struct op_ctx *ctx, struct superblock *sb,
 		      const struct vfs_handle *handle, struct inode **ret_inode);
+int tmpfs_get_parent(const struct op_ctx *ctx, struct inode *inode, struct inode **ret_parent);
+int tmpfs_get_name(struct inode *dir, struct inode *child, char name[NAME_MAX + 1]);
 /* ACLs (acl.c) */
 int tmpfs_get_acl(const struct op_ctx *ctx, struct inode *inode, enum acl_type type, bool to_judge,
 		  struct acl **ret_acl);
