@@ -329,7 +329,18 @@ static void finish(struct task *task)
 }
 
 static void run_step(struct task *task, int step);
-static void cannot_sync(struct task *task, int64_t err);
+static void cannot_write(struct task *task, int64_t err);
+
+/* A part of the text, and then the step by which the others see it. */
+static void write_text(struct task *task, enum lane_part part, int step)
+{
+	int err = lane_write(task->lane->lane, part);
+
+	if (err)
+		cannot_write(task, err);
+	else
+		run_step(task, step);
+}
 
 /* All is mapped. With other threads about, the text is written in parts that they agree to see. */
 static void rewrite(struct task *task)
@@ -349,17 +360,15 @@ static void rewrite(struct task *task)
 	if (lane->nr_written == lane->nr_patches || lane_write_begin(task->tid, lane)) {
 		finish(task);
 	} else if (process_threads(task->process, &none, 0) == 1) {
-		lane_write(lane, LANE_WHOLE);
-		lane_write_end(lane, true);
+		lane_write_end(lane, lane_write(lane, LANE_WHOLE) == 0);
 		finish(task);
 	} else if (!signal_is_fatal(task, SIGTRAP)) {
 		/* The host would forget the process's own plans for it. */
-		cannot_sync(task, -EBUSY);
+		cannot_write(task, -EBUSY);
 	} else if (!lane->may_sync) {
 		run_step(task, STEP_MAY_SYNC);
 	} else {
-		lane_write(lane, LANE_TRAPS);
-		run_step(task, STEP_SYNC_TRAPS);
+		write_text(task, LANE_TRAPS, STEP_SYNC_TRAPS);
 	}
 }
 
@@ -414,7 +423,7 @@ static void run_step(struct task *task, int step)
 }
 
 /* The text stays as it was. */
-static void cannot_sync(struct task *task, int64_t err)
+static void cannot_write(struct task *task, int64_t err)
 {
 	fb_log(LOG_INFO, "no fast lane for process %d, which has threads: error %d",
 	       (int)task->process->pid, (int)-err);
@@ -442,16 +451,13 @@ static void synced(struct task *task)
 	switch (thread->step) {
 	case STEP_MAY_SYNC:
 		lane->may_sync = true;
-		lane_write(lane, LANE_TRAPS);
-		run_step(task, STEP_SYNC_TRAPS);
+		write_text(task, LANE_TRAPS, STEP_SYNC_TRAPS);
 		break;
 	case STEP_SYNC_TRAPS:
-		lane_write(lane, LANE_TAILS);
-		run_step(task, STEP_SYNC_TAILS);
+		write_text(task, LANE_TAILS, STEP_SYNC_TAILS);
 		break;
 	default:
-		lane_write(lane, LANE_HEADS);
-		lane_write_end(lane, true);
+		lane_write_end(lane, lane_write(lane, LANE_HEADS) == 0);
 		finish(task);
 	}
 }
@@ -479,7 +485,7 @@ static void step_done(struct task *task, int64_t result)
 		break;
 	default:
 		if (result)
-			cannot_sync(task, result);
+			cannot_write(task, result);
 		else
 			synced(task);
 	}

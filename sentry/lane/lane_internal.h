@@ -142,7 +142,7 @@ void lane_plan_library(struct task *task, struct lane *lane, gva_t gva);
  */
 enum lane_part { LANE_TRAPS, LANE_TAILS, LANE_HEADS, LANE_WHOLE };
 int lane_write_begin(pid_t tid, struct lane *lane);
-void lane_write(struct lane *lane, enum lane_part part);
+int lane_write(struct lane *lane, enum lane_part part); /* 0, or -EFAULT: then it is to be taken back */
 void lane_write_end(struct lane *lane, bool good);
 /* Is the trap that a thread has met at gva one of those, be it that it has gone meanwhile? */
 bool lane_had_trap(pid_t tid, const struct lane *lane, gva_t gva);

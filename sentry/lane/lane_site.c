@@ -371,15 +371,13 @@ int lane_write_begin(pid_t tid, struct lane *lane)
 	return lane->mem_hostfd < 0 ? lane->mem_hostfd : 0;
 }
 
-/* A patch that cannot be written is none; there is no jump to its stub then. */
-void lane_write(struct lane *lane, enum lane_part part)
+/* All or none: some jump to others. */
+int lane_write(struct lane *lane, enum lane_part part)
 {
-	for (unsigned i = lane->nr_written; i < lane->nr_patches;) {
-		if (write_part(lane->mem_hostfd, &lane->patches[i], part))
-			i++;
-		else
-			lane->patches[i] = lane->patches[--lane->nr_patches];
-	}
+	for (unsigned i = lane->nr_written; i < lane->nr_patches; i++)
+		if (!write_part(lane->mem_hostfd, &lane->patches[i], part))
+			return -EFAULT;
+	return 0;
 }
 
 void lane_write_end(struct lane *lane, bool good)
