@@ -219,11 +219,9 @@ int64_t sys_copy_file_range(struct task *task, const uint64_t *args)
 		result = -EFAULT;
 	else if (args[5])
 		result = -EINVAL;
-	else if ((args[1] && pos_in < 0) || (args[3] && pos_out < 0))
-		result = -EINVAL;
 	else
 		result = vfs_copy_file_range(task_ctx(task), in, args[1] ? &pos_in : NULL, out,
-					     args[3] ? &pos_out : NULL, cap_len(args[4]), 0);
+					     args[3] ? &pos_out : NULL, args[4], 0);
 	file_put(in);
 	file_put(out);
 	result = offset_out(task, args[1], pos_in, result);

@@ -95,7 +95,7 @@ int write_limit(const struct op_ctx *ctx, struct file *file, int64_t pos, size_t
 	int64_t max_bytes = file->inode->sb->max_bytes;
 	uint64_t max = max_bytes > 0 ? (uint64_t)max_bytes : INT64_MAX;
 
-	if (!inode_is_reg(file->inode) || *len == 0)
+	if (!inode_is_reg(file->inode))
 		return 0;
 	if ((uint64_t)pos >= ctx->fsize_limit) {
 		raise_signal(ctx, SIGXFSZ);
@@ -141,7 +141,7 @@ static ssize_t write_at(const struct op_ctx *ctx, struct file *file, struct io_i
 	len = from->count;
 	if (pos)
 		err = check_area(*pos, len);
-	if (!err && pos)
+	if (!err && pos && len)
 		err = write_limit(ctx, file, appends(file, rwf) ? inode_size(file->inode) : *pos,
 				  &len);
 	if (err)
@@ -370,9 +370,7 @@ int64_t generic_file_llseek(const struct op_ctx *ctx, struct file *file, int64_t
 	default:
 		return -EINVAL;
 	}
-	if (__builtin_add_overflow(base, offset, &offset))
-		return -EOVERFLOW;
-	if (offset < 0 || offset > max)
+	if (__builtin_add_overflow(base, offset, &offset) || offset < 0 || offset > max)
 		return -EINVAL;
 	file->pos = offset;
 	return offset;

@@ -144,20 +144,21 @@ static int copy_checks(const struct op_ctx *ctx, struct file *in, int64_t pos_in
 	if (!(in->fmode & FMODE_READ) || !(out->fmode & FMODE_WRITE) ||
 	    (atomic_load(&out->flags) & O_APPEND))
 		return -EBADF;
-	if (pos_in < 0 || pos_out < 0)
-		return -EINVAL;
-	if (*len > (uint64_t)(INT64_MAX - pos_in) || *len > (uint64_t)(INT64_MAX - pos_out))
+	/* As numbers without sign; then the ends of both files; and only then (rw_verify_area()) the signs. */
+	if ((uint64_t)pos_in + *len < *len || (uint64_t)pos_out + *len < *len)
 		return -EOVERFLOW;
 	size_in = inode_size(in->inode);
 	if (pos_in >= size_in)
 		*len = 0;
 	else if ((uint64_t)(size_in - pos_in) < *len)
 		*len = (size_t)(size_in - pos_in);
-	if (*len > RW_MAX)
-		*len = RW_MAX;
-	err = write_limit(ctx, out, pos_out, len);
+	err = pos_out < 0 ? 0 : write_limit(ctx, out, pos_out, len);
+	if (!err && (pos_in < 0 || pos_out < 0))
+		err = -EINVAL;
 	if (err)
 		return err;
+	if (*len > RW_MAX)
+		*len = RW_MAX;
 	if (in->inode == out->inode && pos_out < pos_in + (int64_t)*len &&
 	    pos_in < pos_out + (int64_t)*len)
 		return -EINVAL;
